@@ -1,0 +1,68 @@
+"""A stream back to its LR frames, bit-exact, in memory, through PyAV."""
+
+from collections.abc import Sequence
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.codecs import CODECS
+from codecsim.errors import CodecError
+from codecsim.planes import luma
+
+Frames = npt.NDArray[np.uint8]
+
+_GRAY_FORMATS = frozenset({"gray", "yuv420p", "yuvj420p"})
+_MAX_PIXELS = 2**34
+
+
+def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> Frames:
+    """Decode all packets of a stream and check that each gave a frame of the expected size.
+
+    Parameters
+    ----------
+    packets : elementary-stream bytes of each frame, in decoding order
+    codec : name in `CODECS`
+    width, height : LR size in pixels
+
+    Returns
+    -------
+    frames : uint8, shape=(T, height, width), in display order: the luma plane as decoded
+
+    Raises
+    ------
+    CodecError
+        If the decoder fails, conceals an error, or gives another number or size of frames.
+    """
+    if len(packets) * width * height > _MAX_PIXELS:
+        raise CodecError(f"{len(packets)} frames of {width}×{height} are more than this decoder takes at once")
+    context = av.VideoCodecContext.create(CODECS[codec].decoder, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    context.thread_count = 1
+    context.options = {"err_detect": "explode"}
+    frames = np.empty((len(packets), height, width), np.uint8)
+    n_frames = 0
+    try:
+        for index in range(len(packets) + 1):
+            last = index == len(packets)
+            for picture in context.decode(None if last else av.Packet(packets[index])):
+                if n_frames == len(frames):
+                    raise CodecError(f"{codec}: more frames came out than the {len(packets)} that went in")
+                frames[n_frames] = _luma(picture, width, height)
+                n_frames += 1
+    except av.FFmpegError as error:
+        raise CodecError(f"{codec}: decoding failed after {n_frames} of {len(packets)} frames: {error}") from error
+    if n_frames != len(packets):
+        raise CodecError(f"{codec}: {n_frames} frames came out of {len(packets)} packets")
+    return frames
+
+
+def _luma(picture: av.VideoFrame, width: int, height: int) -> Frames:
+    if picture.is_corrupt:
+        raise CodecError("a decoded frame is marked as damaged")
+    if (picture.width, picture.height) != (width, height) or picture.format.name not in _GRAY_FORMATS:
+        raise CodecError(
+            f"a frame of {picture.width}×{picture.height} {picture.format.name} came out; "
+            f"{width}×{height} with 8-bit luma was expected"
+        )
+    return luma(picture)
