@@ -1,0 +1,108 @@
+"""Where jobs run: in this process, or in worker processes of their own."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import TypeVar
+
+from codecsim.errors import CodecsimError
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
+_TRIES = 2
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerDied(CodecsimError, RuntimeError):  # noqa: N818, what happened
+    """A worker process ended in the middle of a task, more than once."""
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[Task], Outcome], tasks: Iterable[Task], *, workers: int = 1
+) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
+    """Apply `function` to each task and yield (task, outcome) as they finish.
+
+    Parameters
+    ----------
+    function : must be importable by name; runs in a spawned process when `workers` exceeds 1
+    tasks : taken a few at a time, so that any number of them needs little memory
+    workers : processes; 1 runs everything here
+
+    Yields
+    ------
+    task, outcome : `WorkerDied` instead of an outcome where a task killed its worker twice. Errors that `function`
+        raises pass through and end the run.
+    """
+    if workers == 1:
+        for task in tasks:
+            yield task, function(task)
+        return
+    yield from _run_processes(function, iter(tasks), workers)
+
+
+def _run_processes(
+    function: Callable[[Task], Outcome], tasks: Iterator[Task], workers: int
+) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
+    retries: list[tuple[Task, int]] = []
+    with _one_blas_thread():
+        while True:
+            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            in_flight: dict[Future[Outcome], tuple[Task, int]] = {}
+            broken: list[tuple[Task, int]] = []
+            # A task that broke a pool runs alone: whoever dies then is known.
+            width = 1 if retries else 2 * workers
+            try:
+                while True:
+                    while len(in_flight) < width and not broken:
+                        queued = retries.pop() if retries else next(((task, 0) for task in tasks), None)
+                        if queued is None:
+                            break
+                        in_flight[pool.submit(function, queued[0])] = queued
+                    if not in_flight:
+                        break
+                    for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+                        task, tries = in_flight.pop(future)
+                        try:
+                            outcome = future.result()
+                        except BrokenProcessPool:
+                            broken.append((task, tries + 1))
+                        else:
+                            yield task, outcome
+                    if broken:
+                        broken += [(task, tries + 1) for task, tries in in_flight.values()]
+                        break
+                    if not retries:
+                        width = 2 * workers
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+            if not broken:
+                return
+            for task, tries in broken:
+                if tries >= _TRIES and len(broken) == 1:
+                    yield task, WorkerDied("its worker process died twice; see the system's log for why")
+                else:
+                    retries.append((task, tries))
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Spawned workers read these when they import NumPy: one thread each, since each has a core."""
+    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
+    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,243 @@
+"""The encoder-side simulator: sources → corpora → grid → streams in a sweep file."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import h5py
+import numpy as np
+
+from codecsim.codecs import MODES, EncoderSettings, Mode
+from codecsim.corpus import Corpus, CorpusWriter, is_corpus
+from codecsim.encode import encoder_version
+from codecsim.errors import SourceError, UsageError
+from codecsim.executors import WorkerDied, available_cores, run
+from codecsim.faces import FaceSettings
+from codecsim.grid import Job, batches, expand
+from codecsim.jobs import run_batch
+from codecsim.sources.builtin import BUILTIN, builtin_path
+from codecsim.sources.video import prepare_video, video_digest
+from codecsim.store.merge import finished_jobs, merge, part_files, writing
+from codecsim.store.sweep import Sweep
+
+Progress = Callable[[str, int, int | None], None]
+"""Called as (what is going on, steps done, steps in all or None where unknown)."""
+
+DEFAULT_SCALES = (3, 4)
+DEFAULT_QP = tuple(range(18, 41))
+
+_FRAMES_A_WORKER = 10_000  # a worker takes 0.5 s to start: as long as some 3000 frames take
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep did.
+
+    Attributes
+    ----------
+    out : the sweep file
+    n_streams : streams that it holds now
+    n_reused : jobs of this grid that were finished before
+    n_new : jobs that were run
+    failures : (job, why) of those that failed; nothing of them is stored
+    notes : what was found about the sources on the way, as sentences
+    """
+
+    out: Path
+    n_streams: int
+    n_reused: int
+    n_new: int
+    failures: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def sweep(
+    sources: str | Path | Iterable[str | Path] = "carphone",
+    *,
+    out: str | Path = "results/sweep.h5",
+    scales: Iterable[int] = DEFAULT_SCALES,
+    qp: Iterable[float] | None = None,
+    crf: Iterable[float] | None = None,
+    bitrate_kbps: Iterable[float] | None = None,
+    codec: str | Iterable[str] = "x264",
+    preset: str | None = None,
+    tune: str | None = None,
+    gop: int | None = None,
+    bframes: int | None = None,
+    low_delay: bool = False,
+    pix_fmt: str | None = None,
+    encoder_options: Mapping[str, str] | None = None,
+    faces: FaceSettings | None = None,
+    workers: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> SweepReport:
+    """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
+
+    What `out` already holds is not done again. A run that was cut off is taken up where it stopped.
+
+    Parameters
+    ----------
+    sources : video files, corpus files, or names of built-in footage
+    out : sweep file to make or to add to
+    scales : factors s, each a divisor of 96
+    qp, crf, bitrate_kbps : operating values; give one of the three. Default: QP 18 to 40
+    codec : one name or several
+    preset, tune, gop, bframes, low_delay, pix_fmt, encoder_options : see `codecsim.codecs.EncoderSettings`
+    faces : how faces are found and cropped in video files
+    workers : processes; default: as many as there are cores and enough work for
+    force : do finished jobs again
+    progress : told what is going on
+
+    Returns
+    -------
+    report : what was done; jobs that failed are in its `failures`
+
+    Raises
+    ------
+    UsageError
+        If the request can never work.
+    SourceError, FaceError
+        If footage cannot be read, or shows no face.
+    StoreError
+        If `out` is not a sweep, is damaged, or cannot be written.
+    """
+    out = Path(out)
+    mode, values = _operating_values(qp, crf, bitrate_kbps)
+    settings = [
+        EncoderSettings(
+            codec=name,
+            mode=mode,
+            preset=preset,
+            tune=tune,
+            gop=gop,
+            bframes=bframes,
+            low_delay=low_delay,
+            pix_fmt=pix_fmt,
+            raw=tuple((encoder_options or {}).items()),
+        )
+        for name in ([codec] if isinstance(codec, str) else codec)
+    ]
+    scales = list(scales)
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers: at least 1 is needed")
+    report = progress or (lambda what, done, total: None)
+    if out.exists():
+        Sweep(out).close()
+    corpora, notes = prepared(sources, out, faces or FaceSettings(), report)
+    sequences = []
+    for path in corpora:
+        with Corpus(path) as corpus:
+            sequences += corpus.sequences()
+    jobs = expand(sequences, settings, scales, values)
+    with writing(out) as folder:
+        before = finished_jobs(out, folder)
+        notes += [f"{path} could not be read and was set aside; its jobs are done again" for path in before.damaged]
+        todo = jobs if force else [job for job in jobs if job.identity not in before.jobs]
+        failures = _run(todo, folder, workers, report)
+        if part_files(folder) or not out.exists():
+            report("merging", 0, None)
+            grid = {
+                "sources": sorted({sequence.source for sequence in sequences}),
+                "scales": scales,
+                "mode": mode,
+                "values": values,
+                "codecs": {each.codec: each.to_json() for each in settings},
+                "sequences": {sequence.name: sequence.digest for sequence in sequences},
+            }
+            n_streams = merge(out, folder, _attributes(out, grid))
+        else:
+            n_streams = len(before.jobs)
+    return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - len(failures), failures, tuple(notes))
+
+
+def prepared(
+    sources: str | Path | Iterable[str | Path], out: Path, faces: FaceSettings, progress: Progress
+) -> tuple[list[Path], list[str]]:
+    """Corpus files of all sources, and what is to be said of them.
+
+    Videos are prepared once, into ``OUT.corpus/NAME-DIGEST.h5``, under a digest of the file's content and of `faces`.
+    """
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not listed:
+        raise UsageError(f"no source: name a video or corpus file, or one of {', '.join(BUILTIN)}")
+    corpora, notes = [], []
+    paths = [builtin_path(str(each)) if str(each) in BUILTIN else Path(each) for each in listed]
+    names = _names([Path(each) for each in listed])
+    for path, name in zip(paths, names, strict=True):
+        if not path.exists():
+            builtin = ", ".join(BUILTIN)
+            raise SourceError(f"{path}: no such file; a source is a video, a corpus file, or one of {builtin}")
+        if path.is_file() and is_corpus(path):
+            corpora.append(path)
+            continue
+        identity = hashlib.sha256(f"{video_digest(path)} {name} {faces.to_json()}".encode()).hexdigest()[:12]
+        target = out.with_name(f"{out.stem}.corpus") / f"{name}-{identity}.h5"
+        if not is_corpus(target):
+            with CorpusWriter(target, attributes={"faces": faces.to_json()}) as writer:
+                made = prepare_video(
+                    path, writer, name=name, settings=faces, progress=partial(progress, f"finding the face in {name}")
+                )
+            notes += [f"{name}: {warning}" for warning in made.warnings]
+        corpora.append(target)
+    return corpora, notes
+
+
+def _operating_values(
+    qp: Iterable[float] | None, crf: Iterable[float] | None, bitrate_kbps: Iterable[float] | None
+) -> tuple[Mode, list[float]]:
+    given = [(mode, values) for mode, values in zip(MODES, (qp, crf, bitrate_kbps), strict=True) if values is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(mode for mode, _ in given)} exclude each other: give one of them")
+    if not given:
+        return "qp", list(DEFAULT_QP)
+    mode, values = given[0]
+    return mode, list(values)
+
+
+def _names(paths: Ordered[Path]) -> list[str]:
+    """A sequence name a source: the file's stem, with the folder's name before it where stems are the same."""
+    stems = [path.stem for path in paths]
+    return [
+        f"{path.resolve().parent.name}_{path.stem}" if stems.count(path.stem) > 1 else path.stem for path in paths
+    ]
+
+
+def _run(
+    jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress
+) -> tuple[tuple[str, str], ...]:
+    n_frames = sum(job.sequence.n_frames for job in jobs)
+    if workers is None:
+        workers = max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))
+    failures: list[tuple[str, str]] = []
+    done = 0
+    progress("encoding", 0, len(jobs))
+    for batch, outcome in run(partial(run_batch, folder=folder), batches(jobs), workers=workers):
+        if isinstance(outcome, WorkerDied):
+            failures += [(str(job), str(outcome)) for job in batch]
+        else:
+            failures += outcome.failures
+        done += len(batch)
+        progress("encoding", done, len(jobs))
+    return tuple(failures)
+
+
+def _attributes(out: Path, grid: Mapping[str, object]) -> dict[str, object]:
+    grids: list[Mapping[str, object]] = []
+    if out.exists():
+        with Sweep(out) as before:
+            grids += before.grids
+    versions = {
+        "codecsim": importlib.metadata.version("codecsim"),
+        "pyav": av.__version__,
+        "ffmpeg": av.ffmpeg_version_info,
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "hdf5": h5py.version.hdf5_version,
+    } | {name: encoder_version(name) for name in grid["codecs"]}  # type: ignore[attr-defined]
+    return {"grids": [*(old for old in grids if old != grid), grid], "versions": versions}

@@ -1,0 +1,174 @@
+"""Parts: what finished batches leave beside OUT, and how they become OUT.
+
+A batch of jobs writes one part into the folder ``OUT.parts``, under another name, flushed, synced and renamed. At the
+end the parts and what OUT already held become the new OUT in the same way. A kill at any moment therefore loses the
+batches in flight and nothing else.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.atomic import replacing, sweep_leftovers
+from codecsim.errors import StoreError
+from codecsim.store.records import SweepWriter
+from codecsim.store.schema import STREAM_COLUMNS, empty
+from codecsim.store.sweep import Sweep, Table
+
+_COPY_BYTES = 2**26
+_ORDER = ("sequence", "codec", "options", "mode", "scale")
+_VALUES = ("qp_requested", "crf_requested", "bitrate_kbps_requested")
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of `out` lie while a sweep runs."""
+    return out.with_name(f"{out.name}.parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is already there: (sequence, key) of every finished job, and parts that could not be read."""
+
+    jobs: frozenset[tuple[str, str]]
+    damaged: tuple[Path, ...]
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[Path]:
+    """Hold the right to write `out`, one process at a time; yields the folder of its parts.
+
+    Raises
+    ------
+    StoreError
+        If another process is writing it, or the folder cannot be made.
+    """
+    folder = parts_folder(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot write beside {out}: {error.strerror}; name another file with --out") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 32).decode(errors="replace") or "unknown"
+        os.close(descriptor)
+        raise StoreError(f"{out} is being written by process {holder}; wait for it, or name another --out") from None
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        sweep_leftovers(out)
+        yield folder
+        if not any(path.name != "lock" for path in folder.iterdir()):
+            (folder / "lock").unlink()
+            folder.rmdir()
+    finally:
+        os.close(descriptor)
+
+
+def finished_jobs(out: Path, folder: Path) -> Finished:
+    """Look up what `out` and the parts in `folder` hold. A part that cannot be read is set aside as NAME.damaged."""
+    jobs: set[tuple[str, str]] = set()
+    damaged = []
+    for path in ([out] if out.exists() else []) + part_files(folder):
+        try:
+            with Sweep(path) as sweep:
+                jobs.update(zip(sweep.column("sequence").tolist(), sweep.column("key").tolist(), strict=True))
+        except StoreError:
+            if path == out:
+                raise
+            aside = path.with_suffix(".damaged")
+            path.rename(aside)
+            damaged.append(aside)
+    return Finished(frozenset(jobs), tuple(damaged))
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts in `folder`, oldest first."""
+    return sorted(folder.glob("*.h5"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
+    """Make `out` of what it held and of the parts in `folder`, then remove these. Returns its number of streams.
+
+    Rows are ordered by sequence, codec, options, mode, factor and operating value. Where a job stands twice, the
+    newer row is kept.
+    """
+    parts = part_files(folder)
+    sources = ([out] if out.exists() else []) + parts
+    tables = [_table(path) for path in sources] or [empty(STREAM_COLUMNS)]
+    rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    source = np.repeat(np.arange(len(tables)), [len(table["key"]) for table in tables])
+    order = _order(rows, _newest(rows))
+    rows, source = {name: values[order] for name, values in rows.items()}, source[order]
+    old_offset, old_packet = rows["offset"], rows["first_packet"]
+    rows["offset"] = _starts(rows["n_bytes"])
+    rows["first_packet"] = _starts(rows["n_packets"])
+    with replacing(out) as temporary, SweepWriter(temporary, attributes) as writer:
+        writer.streams(rows)
+        for start, stop in _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"]):
+            with Sweep(sources[source[start]]) as sweep:
+                last = stop - 1
+                packets = sweep.packets_between(
+                    int(old_packet[start]), int(old_packet[last]) + int(rows["n_packets"][last])
+                )
+                packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), rows["n_packets"][start:stop])
+                writer.append(
+                    packets,
+                    sweep.bytes_between(int(old_offset[start]), int(old_offset[last]) + int(rows["n_bytes"][last])),
+                )
+    for part in parts:
+        part.unlink()
+    return len(order)
+
+
+def _table(path: Path) -> Table:
+    with Sweep(path) as sweep:
+        return sweep.raw_streams()
+
+
+def _newest(rows: Table) -> npt.NDArray[np.intp]:
+    """Indices of the last row of each (sequence, key)."""
+    identity = np.char.add(np.char.add(rows["key"], b"/"), rows["sequence"])
+    _, first_of_reversed = np.unique(identity[::-1], return_index=True)
+    return np.asarray(len(identity) - 1 - first_of_reversed)
+
+
+def _order(rows: Table, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    value = np.nan_to_num(rows[_VALUES[0]])
+    for name in _VALUES[1:]:
+        value = value + np.nan_to_num(rows[name])
+    keys = [rows["key"], value, *(rows[name] for name in reversed(_ORDER))]
+    return kept[np.lexsort([key[kept] for key in keys])]
+
+
+def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]]).astype(np.int64)
+
+
+def _runs(
+    source: npt.NDArray[np.intp],
+    offset: npt.NDArray[np.int64],
+    n_bytes: npt.NDArray[np.int64],
+    packet: npt.NDArray[np.int64],
+    n_packets: npt.NDArray[np.int64],
+) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that lie end to end in one source, each up to some 64 MB, so that they are copied at once."""
+    start = copied = 0
+    for row in range(1, len(source) + 1):
+        copied += int(n_bytes[row - 1])
+        if (
+            row == len(source)
+            or source[row] != source[row - 1]
+            or offset[row] != offset[row - 1] + n_bytes[row - 1]
+            or packet[row] != packet[row - 1] + n_packets[row - 1]
+            or copied >= _COPY_BYTES
+        ):
+            yield start, row
+            start, copied = row, 0

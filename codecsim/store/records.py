@@ -1,0 +1,124 @@
+"""Records: rows of a sweep in memory, and how they become an HDF5 file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.atomic import replacing
+from codecsim.store.schema import (
+    PACKET_COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    STREAM_COLUMNS,
+    Column,
+    storage_dtype,
+)
+
+_ROWS_A_CHUNK = 16_384
+_BYTES_A_CHUNK = 2**18
+_BUFFER_BYTES = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some streams with their packets and bytes.
+
+    Attributes
+    ----------
+    streams : column name to shape=(n_streams,)
+    packets : column name to shape=(n_packets,)
+    bitstream : uint8, all elementary streams end to end
+    """
+
+    streams: Mapping[str, npt.NDArray[np.generic]]
+    packets: Mapping[str, npt.NDArray[np.generic]]
+    bitstream: npt.NDArray[np.uint8]
+
+
+def column_array(column: Column, values: list[object]) -> npt.NDArray[np.generic]:
+    """A column of `values` in the type that it is stored in."""
+    if column.dtype == "text":
+        return np.array([str(value).encode() for value in values], dtype=np.bytes_)
+    return np.array(values, dtype=column.dtype)
+
+
+def write_part(path: Path, records: Records) -> None:
+    """Write a part: it appears at `path` whole, or not at all."""
+    with replacing(path) as temporary, SweepWriter(temporary) as writer:
+        writer.streams(records.streams)
+        writer.append(records.packets, records.bitstream)
+
+
+class SweepWriter:
+    """Writes a sweep file front to back: the stream columns at once, packets and bytes in pieces, in bounded memory."""
+
+    def __init__(self, path: Path, attributes: Mapping[str, object] | None = None) -> None:
+        self._file = h5py.File(path, "w", libver="v110")
+        self._file.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION})
+        for name, value in (attributes or {}).items():
+            self._file.attrs[name] = json.dumps(value, sort_keys=True)
+        self._packets = {
+            column.name: _Appender(self._file, f"packets/{column.name}", storage_dtype(column), _ROWS_A_CHUNK)
+            for column in PACKET_COLUMNS
+        }
+        self._bitstream = _Appender(self._file, "bitstream", np.dtype(np.uint8), _BYTES_A_CHUNK, compressed=False)
+
+    def __enter__(self) -> "SweepWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if error[0] is None:
+                for appender in (*self._packets.values(), self._bitstream):
+                    appender.flush()
+        finally:
+            self._file.close()
+
+    def streams(self, streams: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Write all columns of /streams."""
+        for column in STREAM_COLUMNS:
+            values = streams[column.name]
+            if column.dtype == "text":
+                values = values.astype(h5py.string_dtype("utf-8", max(1, values.dtype.itemsize)))
+            self._file.create_dataset(f"streams/{column.name}", data=values)
+
+    def append(self, packets: Mapping[str, npt.NDArray[np.generic]], bitstream: npt.NDArray[np.uint8]) -> None:
+        """Append rows to /packets and bytes to /bitstream."""
+        for name, appender in self._packets.items():
+            appender.append(packets[name])
+        self._bitstream.append(bitstream)
+
+
+class _Appender:
+    """One growing dataset; small pieces are gathered before they are written. Each chunk carries a checksum."""
+
+    def __init__(
+        self, file: h5py.File, name: str, dtype: np.dtype[np.generic], chunk: int, *, compressed: bool = True
+    ) -> None:
+        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed else {}
+        self._dataset = file.create_dataset(
+            name, shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=dtype, fletcher32=True, **filters
+        )
+        self._pieces: list[npt.NDArray[np.generic]] = []
+        self._pending = 0
+
+    def append(self, piece: npt.NDArray[np.generic]) -> None:
+        self._pieces.append(piece)
+        self._pending += piece.nbytes
+        if self._pending >= _BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._pieces:
+            return
+        block = np.concatenate(self._pieces)
+        start = self._dataset.shape[0]
+        self._dataset.resize(start + len(block), axis=0)
+        self._dataset[start:] = block
+        self._pieces.clear()
+        self._pending = 0

@@ -1,0 +1,197 @@
+"""Sweep: the HDF5 file of streams, packets and ledgers, opened to read."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.corpus import open_hdf5
+from codecsim.errors import StoreError, UsageError
+from codecsim.store.schema import PACKET_COLUMNS, SCHEMA, SCHEMA_VERSION, STREAM_COLUMNS, Column
+
+Table = dict[str, npt.NDArray[Any]]
+
+_MAX_STREAM_BYTES = 2**31
+
+
+class Sweep:
+    """A sweep file, opened to read. Use it as a context manager.
+
+    Examples
+    --------
+    >>> with codecsim.open_sweep("results/sweep.h5") as sweep:  # doctest: +SKIP
+    ...     table = pandas.DataFrame(sweep.streams)
+    ...     table.groupby(["scale", "qp_requested"]).bpp_lr.mean()
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged, not a sweep, or of another schema version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "sweep")
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return int(self._file["streams/key"].shape[0])
+
+    def close(self) -> None:
+        """Close the file; what was read stays valid."""
+        self._file.close()
+
+    @property
+    def grids(self) -> list[dict[str, Any]]:
+        """The sweeps that were asked for, oldest first."""
+        return list(json.loads(self._file.attrs.get("grids", "[]")))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of codecsim and of the libraries that made the file."""
+        return dict(json.loads(self._file.attrs.get("versions", "{}")))
+
+    @cached_property
+    def streams(self) -> Table:
+        """All columns, a row a stream; text as str. ``pandas.DataFrame(sweep.streams)`` is the whole table."""
+        return {column.name: self.column(column.name) for column in STREAM_COLUMNS}
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One column of /streams, shape=(n_streams,)."""
+        dataset = self._file.get(f"streams/{name}")
+        if dataset is None:
+            raise UsageError(f"no column {name!r}; there are: {', '.join(self._file['streams'])}")
+        values = self._read(dataset)
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+    def raw_streams(self) -> Table:
+        """All columns as they are stored: text as UTF-8 bytes."""
+        return {column.name: self._read(self._file[f"streams/{column.name}"]) for column in STREAM_COLUMNS}
+
+    def bitstream(self, row: int) -> bytes:
+        """The elementary stream of one row."""
+        offset, n_bytes = int(self.streams["offset"][row]), int(self.streams["n_bytes"][row])
+        return self.bytes_between(offset, offset + n_bytes).tobytes()
+
+    def bytes_between(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        """Bytes `start` (inclusive) to `stop` (exclusive) of /bitstream."""
+        dataset = self._file["bitstream"]
+        if not 0 <= start <= stop <= dataset.shape[0] or stop - start > _MAX_STREAM_BYTES:
+            raise StoreError(f"{self.path}: bytes {start} to {stop} lie outside the {dataset.shape[0]} that it holds")
+        return self._read(dataset, slice(start, stop))
+
+    def packet_table(self, row: int) -> Table:
+        """Columns of /packets for one stream, in decoding order."""
+        first = int(self.streams["first_packet"][row])
+        return self.packets_between(first, first + int(self.streams["n_packets"][row]))
+
+    def packets_between(self, start: int, stop: int) -> Table:
+        """Rows `start` (inclusive) to `stop` (exclusive) of /packets."""
+        length = self._file["packets/stream"].shape[0]
+        if not 0 <= start <= stop <= length:
+            raise StoreError(f"{self.path}: packets {start} to {stop} lie outside the {length} that it holds")
+        return {
+            column.name: self._read(self._file[f"packets/{column.name}"], slice(start, stop))
+            for column in PACKET_COLUMNS
+        }
+
+    def packets(self, row: int) -> list[bytes]:
+        """Elementary-stream bytes of each coded frame of one stream, in decoding order."""
+        sizes = self.packet_table(row)["n_bytes"].astype(np.int64)
+        data = self.bitstream(row)
+        if (sizes < 0).any() or sizes.sum() != len(data):
+            raise StoreError(
+                f"{self.path}: the packets of stream {row} hold {sizes.sum()} bytes, the stream {len(data)}"
+            )
+        ends = np.cumsum(sizes)
+        return [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+    def name(self, row: int) -> str:
+        """Short name of a stream: SEQUENCE/CODEC/s3/qp24."""
+        streams = self.streams
+        mode = str(streams["mode"][row])
+        value = streams[_VALUE_COLUMNS[mode]][row] if mode in _VALUE_COLUMNS else float("nan")
+        return f"{streams['sequence'][row]}/{streams['codec'][row]}/s{streams['scale'][row]}/{mode}{value:g}"
+
+    def find(self, text: str) -> list[int]:
+        """Rows that `text` names: a row number, the start of a key (6 digits or more), or a name or parts of it.
+
+        Parts are separated by "/" and match whole parts of the name: "s3/qp24", "carphone/s3", "x264".
+        """
+        if text.isdigit() and int(text) < len(self):
+            return [int(text)]
+        keys = self.streams["key"]
+        if len(text) >= 6 and (rows := np.flatnonzero(np.char.startswith(keys, text))).size:
+            return [int(row) for row in rows]
+        wanted = text.split("/")
+        return [row for row in range(len(self)) if set(wanted) <= set(self.name(row).split("/"))]
+
+    def one(self, text: str) -> int:
+        """The single row that `text` names; `UsageError` where there is none, or more than one."""
+        rows = self.find(text)
+        if len(rows) == 1:
+            return rows[0]
+        if not rows:
+            shown = self.name(0) if len(self) else "none: it is empty"
+            raise UsageError(f"{self.path}: no stream {text!r}; name one by its row, key or name, such as {shown}")
+        shown = ", ".join(f"{row} = {self.name(row)}" for row in rows[:4])
+        raise UsageError(f"{self.path}: {len(rows)} streams are meant by {text!r} ({shown}, …); say which")
+
+    def _check(self) -> None:
+        for group, columns in (("streams", STREAM_COLUMNS), ("packets", PACKET_COLUMNS)):
+            lengths = {self._dataset(f"{group}/{column.name}", column).shape for column in columns}
+            if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+                raise StoreError(f"{self.path}: the columns of /{group} have different lengths; the file is damaged")
+        self._dataset("bitstream", Column("bitstream", "uint8", ""))
+
+    def _dataset(self, name: str, column: Column) -> h5py.Dataset:
+        try:
+            linked = isinstance(self._file.get(name, getlink=True), h5py.HardLink)
+            dataset = self._file[name] if linked else None
+        except (KeyError, OSError, RuntimeError):
+            dataset = None
+        kind = "S" if column.dtype == "text" else np.dtype(column.dtype).kind
+        if (
+            not isinstance(dataset, h5py.Dataset)
+            or dataset.dtype.kind != kind
+            or dataset.is_virtual
+            or dataset.external
+        ):
+            raise StoreError(f"{self.path}: /{name} is missing or of another type; the file is damaged, or not ours")
+        return dataset
+
+    def _read(self, dataset: h5py.Dataset, rows: slice = slice(None)) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(dataset[rows])
+        except OSError as error:
+            raise StoreError(f"{self.path}: {dataset.name} is damaged ({error})") from error
+
+
+_VALUE_COLUMNS = {"qp": "qp_requested", "crf": "crf_requested", "bitrate": "bitrate_kbps_requested"}
+
+
+def value_column(mode: str) -> str:
+    """Name of the column that holds the operating value of a rate-control mode."""
+    return _VALUE_COLUMNS[mode]
+
+
+def open_sweep(path: str | Path) -> Sweep:
+    """Open a sweep file to read; see `Sweep`."""
+    return Sweep(path)
