@@ -21,7 +21,7 @@ from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, expand
 from codecsim.jobs import run_batch
 from codecsim.sources.builtin import BUILTIN, builtin_path
-from codecsim.sources.video import prepare_video, video_digest
+from codecsim.sources.video import Report, prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files, writing
 from codecsim.store.sweep import Sweep
 
@@ -126,10 +126,10 @@ def sweep(
     scales = list(scales)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: at least 1 is needed")
-    report = progress or (lambda what, done, total: None)
+    told = progress or _untold
     if out.exists():
         Sweep(out).close()
-    corpora, notes = prepared(sources, out, faces or FaceSettings(), report)
+    corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
     sequences = []
     for path in corpora:
         with Corpus(path) as corpus:
@@ -139,9 +139,9 @@ def sweep(
         before = finished_jobs(out, folder)
         notes += [f"{path} could not be read and was set aside; its jobs are done again" for path in before.damaged]
         todo = jobs if force else [job for job in jobs if job.identity not in before.jobs]
-        failures = _run(todo, folder, workers, report)
+        failures = _run(todo, folder, workers, told)
         if part_files(folder) or not out.exists():
-            report("merging", 0, None)
+            told("merging", 0, None)
             grid = {
                 "sources": sorted({sequence.source for sequence in sequences}),
                 "scales": scales,
@@ -156,24 +156,72 @@ def sweep(
     return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - len(failures), failures, tuple(notes))
 
 
-def prepared(
+def prepare(
+    videos: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    boxes: str | Path | None = None,
+    labels: str | Path | None = None,
+    subject: str = "",
+    split: str = "",
+    faces: FaceSettings | None = None,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Find, follow and crop the faces of recordings and write them to one corpus file.
+
+    Parameters
+    ----------
+    videos : files that FFmpeg opens, or names of built-in footage; a sequence a person and recording
+    out : corpus file; appears whole, or not at all
+    boxes : CSV of boxes to use instead of the detector (time or frame, x, y, w, h); for one recording
+    labels : CSV of labels (time, a column a task), joined on time; for one recording
+    subject, split : stored with every sequence
+    faces : how faces are found and cropped
+    progress : told what is going on
+
+    Returns
+    -------
+    reports : what was done to each recording
+
+    Raises
+    ------
+    UsageError
+        If `boxes` or `labels` are given for more than one recording.
+    SourceError, FaceError, StoreError
+        If a file cannot be read, shows no face, or `out` cannot be written.
+    """
+    paths = _located(videos)
+    if len(paths) > 1 and (boxes or labels):
+        raise UsageError(f"boxes and labels belong to one recording, and {len(paths)} were given: prepare them singly")
+    faces, told, reports = faces or FaceSettings(), progress or _untold, []
+    with CorpusWriter(out, attributes={"faces": faces.to_json()}) as writer:
+        for name, path in paths.items():
+            reports.append(
+                prepare_video(
+                    path,
+                    writer,
+                    name=name,
+                    subject=subject,
+                    split=split,
+                    settings=faces,
+                    boxes=Path(boxes) if boxes else None,
+                    labels=Path(labels) if labels else None,
+                    progress=partial(told, f"finding the face in {name}"),
+                )
+            )
+    return reports
+
+
+def _corpora(
     sources: str | Path | Iterable[str | Path], out: Path, faces: FaceSettings, progress: Progress
 ) -> tuple[list[Path], list[str]]:
     """Corpus files of all sources, and what is to be said of them.
 
     Videos are prepared once, into ``OUT.corpus/NAME-DIGEST.h5``, under a digest of the file's content and of `faces`.
     """
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not listed:
-        raise UsageError(f"no source: name a video or corpus file, or one of {', '.join(BUILTIN)}")
     corpora, notes = [], []
-    paths = [builtin_path(str(each)) if str(each) in BUILTIN else Path(each) for each in listed]
-    names = _names([Path(each) for each in listed])
-    for path, name in zip(paths, names, strict=True):
-        if not path.exists():
-            builtin = ", ".join(BUILTIN)
-            raise SourceError(f"{path}: no such file; a source is a video, a corpus file, or one of {builtin}")
-        if path.is_file() and is_corpus(path):
+    for name, path in _located(sources).items():
+        if is_corpus(path):
             corpora.append(path)
             continue
         identity = hashlib.sha256(f"{video_digest(path)} {name} {faces.to_json()}".encode()).hexdigest()[:12]
@@ -188,6 +236,29 @@ def prepared(
     return corpora, notes
 
 
+def _located(sources: str | Path | Iterable[str | Path]) -> dict[str, Path]:
+    """Sources by name: the file's stem, with the folder's name before it where stems are the same."""
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not listed:
+        raise UsageError(f"no source: name a video or corpus file, or one of {', '.join(BUILTIN)}")
+    located: dict[str, Path] = {}
+    stems = [Path(each).stem for each in listed]
+    for each, stem in zip(listed, stems, strict=True):
+        path = builtin_path(str(each)) if str(each) in BUILTIN else Path(each)
+        if not path.exists():
+            builtin = ", ".join(BUILTIN)
+            raise SourceError(f"{path}: no such file; a source is a video, a corpus file, or one of {builtin}")
+        name = f"{path.resolve().parent.name}_{stem}" if stems.count(stem) > 1 else stem
+        if name in located:
+            raise UsageError(f"{located[name]} and {path} would both be named {name!r}: rename one")
+        located[name] = path
+    return located
+
+
+def _untold(what: str, done: int, total: int | None) -> None:
+    """No progress is asked for."""
+
+
 def _operating_values(
     qp: Iterable[float] | None, crf: Iterable[float] | None, bitrate_kbps: Iterable[float] | None
 ) -> tuple[Mode, list[float]]:
@@ -200,17 +271,7 @@ def _operating_values(
     return mode, list(values)
 
 
-def _names(paths: Ordered[Path]) -> list[str]:
-    """A sequence name a source: the file's stem, with the folder's name before it where stems are the same."""
-    stems = [path.stem for path in paths]
-    return [
-        f"{path.resolve().parent.name}_{path.stem}" if stems.count(path.stem) > 1 else path.stem for path in paths
-    ]
-
-
-def _run(
-    jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress
-) -> tuple[tuple[str, str], ...]:
+def _run(jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress) -> tuple[tuple[str, str], ...]:
     n_frames = sum(job.sequence.n_frames for job in jobs)
     if workers is None:
         workers = max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))

@@ -54,6 +54,16 @@ class Sweep:
     def __len__(self) -> int:
         return int(self._file["streams/key"].shape[0])
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all elementary streams."""
+        return int(self._file["bitstream"].shape[0])
+
+    @property
+    def n_packets(self) -> int:
+        """Coded frames of all streams."""
+        return int(self._file["packets/stream"].shape[0])
+
     def close(self) -> None:
         """Close the file; what was read stays valid."""
         self._file.close()

@@ -1,0 +1,124 @@
+"""Proof that a sweep file is what it says: every bit counted again, every stream decoded again."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from codecsim.bitstream import count_bits
+from codecsim.codecs import CODECS
+from codecsim.corpus import HR_SIDE
+from codecsim.decode import decode
+from codecsim.errors import CodecsimError
+from codecsim.executors import WorkerDied, run
+from codecsim.store.sweep import Sweep
+
+_ROWS_A_TASK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one stream, or with the file (row −1)."""
+
+    row: int
+    stream: str
+    what: str
+
+
+def verify(
+    path: str | Path, *, workers: int = 1, progress: Callable[[str, int, int | None], None] | None = None
+) -> list[Problem]:
+    """Check every stream of a sweep: digest, ledger, packets, derived columns, and what decoding gives.
+
+    Returns
+    -------
+    problems : empty where everything is as the file says
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be opened as a sweep.
+    """
+    with Sweep(path) as sweep:
+        n_streams = len(sweep)
+        problems = _whole(sweep)
+    tasks = [range(start, min(start + _ROWS_A_TASK, n_streams)) for start in range(0, n_streams, _ROWS_A_TASK)]
+    done = 0
+    for rows, outcome in run(partial(_verify_rows, Path(path)), tasks, workers=workers):
+        if isinstance(outcome, WorkerDied):
+            problems.append(Problem(rows[0], f"rows {rows[0]} to {rows[-1]}", str(outcome)))
+        else:
+            problems += outcome
+        done += len(rows)
+        if progress:
+            progress("verifying", done, n_streams)
+    return sorted(problems, key=lambda problem: problem.row)
+
+
+def _whole(sweep: Sweep) -> list[Problem]:
+    """Whether the streams lie end to end in /bitstream and /packets, and no job stands twice."""
+    streams, problems = sweep.streams, []
+    for start, length, what, total in (
+        ("offset", "n_bytes", "bitstream", sweep.n_bytes),
+        ("first_packet", "n_packets", "packets", sweep.n_packets),
+    ):
+        ends = np.concatenate([[0], np.cumsum(streams[length], dtype=np.int64)])
+        if not np.array_equal(ends[:-1], streams[start]) or ends[-1] != total:
+            problems.append(Problem(-1, "", f"the streams do not lie end to end in /{what}"))
+    if len(set(zip(streams["sequence"].tolist(), streams["key"].tolist(), strict=True))) != len(sweep):
+        problems.append(Problem(-1, "", "a job stands twice"))
+    return problems
+
+
+def _verify_rows(path: Path, rows: range) -> list[Problem]:
+    problems = []
+    with Sweep(path) as sweep:
+        for row in rows:
+            try:
+                found = _differences(sweep, row)
+            except CodecsimError as error:
+                found = [str(error)]
+            problems += [Problem(row, sweep.name(row), what) for what in found]
+    return problems
+
+
+def _differences(sweep: Sweep, row: int) -> list[str]:
+    stored = {name: values[row] for name, values in sweep.streams.items()}
+    if stored["codec"] not in CODECS:
+        return [f"codec {stored['codec']!r} is not known here"]
+    packets = sweep.packets(row)
+    table = sweep.packet_table(row)
+    ledger = count_bits(packets, CODECS[stored["codec"]].standard)
+    bits, n_frames = ledger.bits_total, len(packets)
+    decoded = decode(packets, stored["codec"], width=ledger.width, height=ledger.height)
+    counted = {
+        **ledger.bits,
+        "bits_total": bits,
+        "n_bytes": bits // 8,
+        "n_frames": n_frames,
+        "width": ledger.width,
+        "height": ledger.height,
+        "coded_width": ledger.coded_width,
+        "coded_height": ledger.coded_height,
+        "bpp_lr": bits / (n_frames * ledger.width * ledger.height),
+        "bpp_hr": bits / (n_frames * HR_SIDE * HR_SIDE),
+        "rate_kbps": bits * stored["fps"] / n_frames / 1000,
+        "qp_mean": np.float32(np.nanmean(ledger.qp)),
+        "stream_sha256": hashlib.sha256(b"".join(packets)).hexdigest(),
+        "decoded_sha256": hashlib.sha256(decoded.data).hexdigest(),
+    }
+    found = [
+        f"{name} is {stored[name]} in the file and {value} counted again"
+        for name, value in counted.items()
+        if stored[name] != value
+    ]
+    if table["pict_type"].astype(str).tolist() != ledger.pict_type:
+        found.append("the types of its frames are not those in the bitstream")
+    if not np.array_equal(table["qp"], ledger.qp.astype(np.float32), equal_nan=True):
+        found.append("the QPs of its frames are not those in the bitstream")
+    if (table["stream"] != row).any():
+        found.append("its packets are marked as another stream's")
+    return found

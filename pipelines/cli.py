@@ -1,0 +1,325 @@
+"""The `codecsim` command. Each subcommand imports what it needs when it runs, so that `--help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from codecsim.errors import CodecsimError, UsageError
+from pipelines.parameters import KeyValue, Names, Ranges
+
+_CODECS = ("x264", "x265", "svtav1", "vp9")
+_FIGURES = ("rd",)
+_QUALITIES = ("strred", "li3ddct")
+_FILE = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    """Turns the refusals of codecsim into one message and an exit status: 2 for usage, 1 otherwise."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CodecsimError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What was finished is kept; the same command takes up where it stopped.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="codecsim")
+def main() -> None:
+    """What video compression does to a face-reading network, with every bit accounted for.
+
+    Start with `codecsim sweep`, which takes built-in footage, and look at what it made with `codecsim ledger`.
+    """
+
+
+@main.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "--out", type=_FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
+)
+@click.option(
+    "--scales", type=Ranges("factor", whole=True), default="3,4", show_default=True, help="Factors s, divisors of 96."
+)
+@click.option(
+    "--qp", type=Ranges("QP", whole=True), help="Constant QPs, as 18-40, 18-40:2 or 18,24,30.  [default: 18-40]"
+)
+@click.option("--crf", type=Ranges("CRF"), help="Constant rate factors instead of QPs.")
+@click.option("--bitrate", type=Ranges("bit rate"), help="Average bit rates in kbit/s instead of QPs.")
+@click.option(
+    "--codec",
+    type=Names("codec", _CODECS),
+    default="x264",
+    show_default=True,
+    help=f"One or more of {', '.join(_CODECS)}.",
+)
+@click.option("--preset", help="Encoder preset, as the encoder names it.")
+@click.option("--tune", help="Encoder tuning, as the encoder names it.")
+@click.option("--gop", type=int, help="Longest distance between I frames, in frames.")
+@click.option("--bframes", type=int, help="Most B frames in a row (x264, x265).")
+@click.option("--low-delay", is_flag=True, help="Hold no frame back: no B frames, no lookahead.")
+@click.option(
+    "--pix-fmt", type=click.Choice(["gray", "yuv420p"]), help="What is coded.  [default: gray where the codec has it]"
+)
+@click.option(
+    "--encoder-option",
+    "encoder_options",
+    type=KeyValue(),
+    multiple=True,
+    help="The encoder's own option, as ref=1; repeatable.",
+)
+@click.option(
+    "--quality",
+    "qualities",
+    type=Names("quality measure", _QUALITIES),
+    default="",
+    help="Slow measures besides PSNR and SSIM: strred, li3ddct.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: by cores and work]")
+@click.option("--force", is_flag=True, help="Do finished jobs again.")
+@click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the R-D curves beside OUT.")
+def sweep(sources: tuple[str, ...], out: Path, plot: bool, qualities: tuple[str, ...], **given: Any) -> None:
+    """Encode faces at every factor and QP, decode them again, and account for every bit.
+
+    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default). What OUT already
+    holds is not done again.
+    """
+    import time
+
+    from codecsim import sweep as run_sweep
+    from codecsim.store import Sweep
+    from pipelines import tables
+    from pipelines.console import note, progress_bar, say, size, table
+
+    started = time.perf_counter()
+    given["bitrate_kbps"] = given.pop("bitrate")
+    given["encoder_options"] = dict(given["encoder_options"])
+    with progress_bar() as progress:
+        report = run_sweep(sources or ("carphone",), out=out, progress=progress, **given)
+        if qualities:
+            from codecsim.measures import measure
+
+            measure(out, qualities, workers=given["workers"] or 1, progress=progress)
+    for sentence in report.notes:
+        note(f"Note: {sentence}")
+    with Sweep(out) as opened:
+        say(table(*tables.summary(opened)))
+    said = [f"{report.n_new} new", f"{report.n_reused} already there"]
+    if report.failures:
+        said.append(f"{len(report.failures)} failed")
+    seconds = time.perf_counter() - started
+    say(f"\n{out}: {report.n_streams} streams, {size(out.stat().st_size)}; {', '.join(said)}, in {seconds:.1f} s")
+    if plot and report.n_streams:
+        from pipelines.figures import plot_rd
+
+        for path in plot_rd(out, out.with_suffix(".rd.png")):
+            say(f"{path}")
+    for job, why in report.failures:
+        note(f"Error: {job} failed: {why}")
+    if report.failures:
+        note("What succeeded is kept; run the same command again to try these once more.")
+        sys.exit(1)
+
+
+@main.group()
+def prepare() -> None:
+    """Turn footage into a corpus of face tracks."""
+
+
+@prepare.command("video")
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.option("--out", type=_FILE, required=True, help="Corpus file to write.")
+@click.option("--boxes", type=_FILE, help="CSV of face boxes (time or frame, x, y, w, h) instead of the detector.")
+@click.option("--labels", type=_FILE, help="CSV of labels (time and a column a task), joined on time.")
+@click.option("--subject", default="", help="Who is seen.")
+@click.option("--split", default="", help="train, dev or test.")
+def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
+    """Find, follow and crop the faces in VIDEO, and write them as gray 96×96 frames to a corpus."""
+    from codecsim.simulator import prepare as run_prepare
+    from pipelines.console import note, progress_bar, say, size, table
+
+    with progress_bar() as progress:
+        reports = run_prepare(videos, out, progress=progress, **given)
+    rows = []
+    for report in reports:
+        for sentence in report.warnings:
+            note(f"Note: {sentence}")
+        rows += [
+            [
+                track.sequence,
+                str(track.n_frames),
+                str(track.n_interpolated),
+                str(track.n_dropped),
+                f"{track.first_seconds:.2f}–{track.last_seconds:.2f}",
+                f"{track.mean_side:.0f}",
+            ]
+            for track in report.tracks
+        ]
+    say(table(["sequence", "frames", "interpolated", "dropped", "seconds", "face px"], rows))
+    say(f"\n{out}: {size(out.stat().st_size)}")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+def info(file: Path) -> None:
+    """Say what FILE, a sweep or a corpus, holds."""
+    from pipelines.console import say
+    from pipelines.information import describe
+
+    say(describe(file))
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--stream", help="A row, key or name, as s3/qp24; may stand for several.")
+@click.option("--frames", is_flag=True, help="Type, QP and bytes of every frame of one stream.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, for other programs.")
+def ledger(file: Path, stream: str | None, frames: bool, as_csv: bool) -> None:
+    """Say where the bits of a sweep went, by purpose, pooled over sequences."""
+    from codecsim.store import Sweep
+    from pipelines import tables
+    from pipelines.console import note, say, table
+
+    with Sweep(file) as sweep:
+        if frames:
+            if stream is None:
+                raise UsageError("--frames shows one stream; say which with --stream")
+            rows = tables.frames(sweep, sweep.one(stream))
+        else:
+            chosen = None if stream is None else sweep.find(stream)
+            if chosen == []:
+                sweep.one(str(stream))
+            rows = tables.ledger(sweep, chosen)
+        if as_csv:
+            sys.stdout.write(tables.to_csv(rows))
+            return
+        say(table(*rows))
+        if not frames:
+            for sentence in tables.padding_explained(sweep, chosen):
+                note(f"\n{sentence}")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.argument("stream")
+@click.argument("target", type=_FILE)
+def extract(file: Path, stream: str, target: Path) -> None:
+    """Write one STREAM of a sweep to TARGET: .264 (.265, .obu, .ivf), .mp4, .mkv, .y4m or .bin."""
+    from codecsim.extract import extract as run_extract
+    from codecsim.store import Sweep
+    from pipelines.console import say, size
+
+    with Sweep(file) as sweep:
+        row = sweep.one(stream)
+        written = run_extract(sweep, row, target)
+        say(f"{target}: {sweep.name(row)}, {size(written)} ({sweep.streams['n_bytes'][row]} bytes are the stream's)")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+def verify(file: Path, workers: int | None) -> None:
+    """Recount every bit of a sweep, decode every stream again, and check every digest."""
+    from codecsim.executors import available_cores
+    from codecsim.store import Sweep
+    from codecsim.store.verify import verify as run_verify
+    from pipelines.console import note, progress_bar, say
+
+    with Sweep(file) as sweep:
+        n_streams, n_bytes = len(sweep), sweep.n_bytes
+    with progress_bar() as progress:
+        problems = run_verify(file, workers=workers or min(available_cores(), 1 + n_streams // 200), progress=progress)
+    for problem in problems:
+        note(f"{file}: {problem.stream or 'the file'}: {problem.what}")
+    if problems:
+        note(f"Error: {len(problems)} problems; sweep again with --force to replace what is wrong")
+        sys.exit(1)
+    say(f"{file}: {n_streams} streams, {8 * n_bytes} bits: all counted again, decoded again, and as the file says")
+
+
+@main.command()
+@click.argument("base", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option("--tolerance-bits", type=int, default=0, show_default=True, help="Largest difference that is let pass.")
+def compare(base: Path, new: Path, tolerance_bits: int) -> None:
+    """Tell where the bits of NEW differ from those of BASE; exit status 1 where they do."""
+    from codecsim.store.compare import compare as run_compare
+    from pipelines.console import note, say, table
+
+    found = run_compare(base, new, tolerance_bits=tolerance_bits)
+    if found.moved:
+        rows = [
+            [
+                moved.stream,
+                str(moved.bits_base),
+                str(moved.bits_new),
+                f"{moved.bits_moved:+d}",
+                f"{moved.bits_moved / moved.bits_base:+.2%}",
+                ", ".join(f"{purpose.removeprefix('bits_')} {bits:+d}" for purpose, bits in moved.purposes),
+            ]
+            for moved in found.moved
+        ]
+        say(table(["stream", "base", "new", "moved", "share", "where"], rows) + "\n")
+    for name in found.missing:
+        note(f"{new} lacks {name}")
+    for what, number in (
+        ("have as many bits but other bytes", found.n_other_bytes),
+        ("are only in " + str(new), len(found.added)),
+    ):
+        if number:
+            note(f"{number} streams {what}")
+    say(
+        f"{found.n_common} streams compared: {len(found.moved)} moved by more than {tolerance_bits} bits, "
+        f"{len(found.missing)} missing"
+    )
+    if not found.passed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--figure", type=click.Choice(_FIGURES), default="rd", show_default=True, help="Which picture.")
+@click.option(
+    "--reference",
+    type=click.Choice(["hr", "lr"]),
+    default="hr",
+    show_default=True,
+    help="What quality is measured against.",
+)
+@click.option("--out", type=_FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.rd.png]")
+def plot(file: Path, figure: str, reference: str, out: Path | None) -> None:
+    """Draw rate–distortion curves: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor."""
+    from pipelines.console import say
+    from pipelines.figures import plot_rd
+
+    for path in plot_rd(file, out or file.with_suffix(f".{figure}.png"), reference="lr" if reference == "lr" else "hr"):
+        say(f"{path}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure speed on this machine, as ratios to outside programs."""
+
+
+@bench.command("encode")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Interleaved rounds; medians are reported."
+)
+@click.option(
+    "--only",
+    type=Names("benchmark", ("stream", "jobs", "workers", "slices", "memory", "query", "prepare")),
+    default="",
+    help="Run only some.",
+)
+def bench_encode(rounds: int, only: tuple[str, ...]) -> None:
+    """Compare the encoder side with the x264 and ffmpeg programs, where they are installed."""
+    from pipelines.bench import run_encode
+    from pipelines.console import say
+
+    for line in run_encode(rounds=rounds, only=only):
+        say(line)

@@ -1,0 +1,89 @@
+"""Values on the command line that are more than a word: ranges, encoder options."""
+
+import re
+from fractions import Fraction
+
+import click
+
+MAX_VALUES = 10_000
+"""Most values that one range may stand for."""
+
+_WRITTEN = "Ranges are written 18-40, 18-40:2 or 18,24,30"
+_RANGE = re.compile(r"(?P<first>\d+(?:\.\d+)?)(?:-(?P<last>\d+(?:\.\d+)?)(?::(?P<step>\d+(?:\.\d+)?))?)?")
+
+
+class Ranges(click.ParamType[tuple[float, ...]]):
+    """Numbers as ``18-40``, ``18-40:2``, ``18,24,30`` or a mixture; both ends belong to a range.
+
+    Parameters
+    ----------
+    what : the field's word for the number, for messages
+    whole : whether only whole numbers are allowed; these come out as int
+    """
+
+    name = "range"
+
+    def __init__(self, what: str, *, whole: bool = False) -> None:
+        self.what = what
+        self.whole = whole
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse `value`, or fail with what was meant by it."""
+        if isinstance(value, tuple):
+            return value
+        numbers: list[Fraction] = []
+        for piece in str(value).split(","):
+            match = _RANGE.fullmatch(piece.strip())
+            if not match:
+                self.fail(self._mistake(str(value), piece.strip()), param, ctx)
+            first, last, step = (Fraction(text) if text else None for text in match.group("first", "last", "step"))
+            assert first is not None
+            last, step = first if last is None else last, Fraction(1) if step is None else step
+            if step == 0 or last < first:
+                self.fail(f"{self.what} {piece!r}: a range goes upwards, by steps above 0, as 18-40:2", param, ctx)
+            if (last - first) / step + len(numbers) >= MAX_VALUES:
+                self.fail(f"{self.what} {piece!r} stands for more than {MAX_VALUES} values", param, ctx)
+            numbers += [first + step * index for index in range(int((last - first) / step) + 1)]
+        if self.whole and (odd := next((number for number in numbers if number.denominator != 1), None)) is not None:
+            self.fail(f"{self.what} {float(odd):g} is not a whole number", param, ctx)
+        return tuple(dict.fromkeys(int(number) if self.whole else float(number) for number in numbers))
+
+    def _mistake(self, value: str, piece: str) -> str:
+        if match := re.fullmatch(r"(\d+):(\d+)", piece):
+            return f"{self.what} {value!r}: did you mean {match[1]}-{match[2]}? {_WRITTEN}"
+        return f"{self.what} {value!r} is not a range. {_WRITTEN}"
+
+
+class KeyValue(click.ParamType[tuple[str, str]]):
+    """An encoder's own option, ``NAME=VALUE``."""
+
+    name = "name=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split `value` at its first '='."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = str(value).partition("=")
+        if not name or not sign:
+            self.fail(f"encoder option {value!r} is not NAME=VALUE, as in ref=1", param, ctx)
+        return name, text
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Words with commas between, each one of those allowed."""
+
+    name = "names"
+
+    def __init__(self, what: str, allowed: tuple[str, ...]) -> None:
+        self.what = what
+        self.allowed = allowed
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split `value` at commas and check each word."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip()))
+        for word in words:
+            if word not in self.allowed:
+                self.fail(f"no {self.what} {word!r}; there are: {', '.join(self.allowed)}", param, ctx)
+        return words
