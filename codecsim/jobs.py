@@ -77,7 +77,7 @@ def run_job(job: Job) -> Result:
         If the bits do not add up.
     """
     sequence, settings = job.sequence, job.settings
-    hr = _hr_frames(sequence.corpus, sequence.name, sequence.digest)
+    hr = hr_frames(sequence.corpus, sequence.name, sequence.digest)
     lr = _lr_frames(sequence.corpus, sequence.name, sequence.digest, job.scale)
     started = time.perf_counter()
     stream = encode(lr, settings, job.value, fps=sequence.fps)
@@ -159,7 +159,8 @@ def collect(results: Ordered[Result]) -> Records:
 
 
 @lru_cache(maxsize=1)
-def _hr_frames(corpus: Path, name: str, digest: str) -> Frames:
+def hr_frames(corpus: Path, name: str, digest: str) -> Frames:
+    """HR frames of a sequence, after their digest was checked; the last sequence asked for stays in memory."""
     with Corpus(corpus) as opened:
         frames = opened.frames(name)
     found = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
@@ -172,4 +173,4 @@ def _hr_frames(corpus: Path, name: str, digest: str) -> Frames:
 
 @lru_cache(maxsize=1)
 def _lr_frames(corpus: Path, name: str, digest: str, scale: int) -> Frames:
-    return downscale(_hr_frames(corpus, name, digest), scale)
+    return downscale(hr_frames(corpus, name, digest), scale)

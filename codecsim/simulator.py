@@ -20,6 +20,7 @@ from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, expand
 from codecsim.jobs import run_batch
+from codecsim.measures import check_measures, measure
 from codecsim.sources.builtin import BUILTIN, builtin_path
 from codecsim.sources.video import Report, prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files, writing
@@ -73,6 +74,7 @@ def sweep(
     pix_fmt: str | None = None,
     encoder_options: Mapping[str, str] | None = None,
     faces: FaceSettings | None = None,
+    quality: Iterable[str] = (),
     workers: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -90,6 +92,7 @@ def sweep(
     codec : one name or several
     preset, tune, gop, bframes, low_delay, pix_fmt, encoder_options : see `codecsim.codecs.EncoderSettings`
     faces : how faces are found and cropped in video files
+    quality : slow measures besides PSNR and SSIM, from `codecsim.measures.MEASURES`; streams that lack them get them
     workers : processes; default: as many as there are cores and enough work for
     force : do finished jobs again
     progress : told what is going on
@@ -123,7 +126,7 @@ def sweep(
         )
         for name in ([codec] if isinstance(codec, str) else codec)
     ]
-    scales = list(scales)
+    scales, measures = list(scales), check_measures(quality)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: at least 1 is needed")
     told = progress or _untold
@@ -140,7 +143,8 @@ def sweep(
         notes += [f"{path} could not be read and was set aside; its jobs are done again" for path in before.damaged]
         todo = jobs if force else [job for job in jobs if job.identity not in before.jobs]
         failures = _run(todo, folder, workers, told)
-        if part_files(folder) or not out.exists():
+        n_failed = len(failures)
+        if part_files(folder):
             told("merging", 0, None)
             grid = {
                 "sources": sorted({sequence.source for sequence in sequences}),
@@ -153,7 +157,10 @@ def sweep(
             n_streams = merge(out, folder, _attributes(out, grid))
         else:
             n_streams = len(before.jobs)
-    return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - len(failures), failures, tuple(notes))
+        if measures and n_streams:
+            known = {job.identity: job.sequence for job in jobs}
+            failures += measure(out, measures, known, workers=workers or available_cores(), progress=told)
+    return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - n_failed, failures, tuple(notes))
 
 
 def prepare(

@@ -75,7 +75,7 @@ def main() -> None:
 )
 @click.option(
     "--quality",
-    "qualities",
+    "quality",
     type=Names("quality measure", _QUALITIES),
     default="",
     help="Slow measures besides PSNR and SSIM: strred, li3ddct.",
@@ -83,7 +83,7 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: by cores and work]")
 @click.option("--force", is_flag=True, help="Do finished jobs again.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the R-D curves beside OUT.")
-def sweep(sources: tuple[str, ...], out: Path, plot: bool, qualities: tuple[str, ...], **given: Any) -> None:
+def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None:
     """Encode faces at every factor and QP, decode them again, and account for every bit.
 
     SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default). What OUT already
@@ -101,19 +101,17 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, qualities: tuple[str,
     given["encoder_options"] = dict(given["encoder_options"])
     with progress_bar() as progress:
         report = run_sweep(sources or ("carphone",), out=out, progress=progress, **given)
-        if qualities:
-            from codecsim.measures import measure
-
-            measure(out, qualities, workers=given["workers"] or 1, progress=progress)
     for sentence in report.notes:
         note(f"Note: {sentence}")
-    with Sweep(out) as opened:
-        say(table(*tables.summary(opened)))
+    if report.n_streams:
+        with Sweep(out) as opened:
+            say(table(*tables.summary(opened)) + "\n")
     said = [f"{report.n_new} new", f"{report.n_reused} already there"]
     if report.failures:
         said.append(f"{len(report.failures)} failed")
     seconds = time.perf_counter() - started
-    say(f"\n{out}: {report.n_streams} streams, {size(out.stat().st_size)}; {', '.join(said)}, in {seconds:.1f} s")
+    held = f"{report.n_streams} streams, {size(out.stat().st_size)}" if report.n_streams else "not written"
+    say(f"{out}: {held}; {', '.join(said)}, in {seconds:.1f} s")
     if plot and report.n_streams:
         from pipelines.figures import plot_rd
 
@@ -323,3 +321,7 @@ def bench_encode(rounds: int, only: tuple[str, ...]) -> None:
 
     for line in run_encode(rounds=rounds, only=only):
         say(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,13 +58,16 @@ def points(sweep: Sweep, rows: Sequence[int] | None = None) -> list[Point]:
     """Operating points of a sweep (or of some of its rows), ordered by codec, options, mode, factor and value."""
     streams = sweep.streams
     chosen = np.arange(len(sweep)) if rows is None else np.asarray(rows)
-    grouped: dict[tuple[Any, ...], list[int]] = {}
+    grouped: dict[tuple[str, str, str, int, float], list[int]] = {}
     for row in chosen.tolist():
         mode = str(streams["mode"][row])
         value = float(streams[value_column(mode)][row])
         point = str(streams["codec"][row]), str(streams["options"][row]), mode, int(streams["scale"][row]), value
         grouped.setdefault(point, []).append(row)
-    return [Point(*point, np.array(members)) for point, members in sorted(grouped.items())]
+    return [
+        Point(codec, options, mode, scale, value, np.array(members))
+        for (codec, options, mode, scale, value), members in sorted(grouped.items())
+    ]
 
 
 def pooled_bpp(sweep: Sweep, point: Point, area: str = "lr") -> float:

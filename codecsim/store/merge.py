@@ -7,18 +7,20 @@ batches in flight and nothing else.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
 from codecsim.atomic import replacing, sweep_leftovers
 from codecsim.errors import StoreError
 from codecsim.store.records import SweepWriter
-from codecsim.store.schema import STREAM_COLUMNS, empty
+from codecsim.store.schema import FEATURES
 from codecsim.store.sweep import Sweep, Table
 
 _COPY_BYTES = 2**26
@@ -102,16 +104,19 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     """
     parts = part_files(folder)
     sources = ([out] if out.exists() else []) + parts
-    tables = [_table(path) for path in sources] or [empty(STREAM_COLUMNS)]
+    tables = [_table(path) for path in sources]
     rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     source = np.repeat(np.arange(len(tables)), [len(table["key"]) for table in tables])
     order = _order(rows, _newest(rows))
+    features = {name: np.concatenate([_features(path, name) for path in sources])[order] for name in FEATURES}
     rows, source = {name: values[order] for name, values in rows.items()}, source[order]
     old_offset, old_packet = rows["offset"], rows["first_packet"]
     rows["offset"] = _starts(rows["n_bytes"])
     rows["first_packet"] = _starts(rows["n_packets"])
     with replacing(out) as temporary, SweepWriter(temporary, attributes) as writer:
         writer.streams(rows)
+        for name, values in features.items():
+            writer.features(name, values)
         for start, stop in _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"]):
             with Sweep(sources[source[start]]) as sweep:
                 last = stop - 1
@@ -128,9 +133,40 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     return len(order)
 
 
+def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.float64]]]) -> None:
+    """Fill in measures of some rows of `out`, on a copy that then takes its place.
+
+    Parameters
+    ----------
+    out : sweep file
+    found : row → measure → value, shape=(1,) for a column and (length,) for a feature
+    """
+    with Sweep(out) as sweep:
+        features = {name: sweep.features(name) for name in FEATURES}
+    with replacing(out) as temporary:
+        shutil.copyfile(out, temporary)
+        with h5py.File(temporary, "r+") as file:
+            for row, measures in found.items():
+                for name, value in measures.items():
+                    if name in features:
+                        features[name][row] = value
+                    else:
+                        file[f"streams/{name}"][row] = value[0]
+            for name, values in features.items():
+                if f"features/{name}" in file:
+                    file[f"features/{name}"][:] = values
+                elif not np.isnan(values).all():
+                    file.create_dataset(f"features/{name}", data=values, chunks=True, compression="gzip")
+
+
 def _table(path: Path) -> Table:
     with Sweep(path) as sweep:
         return sweep.raw_streams()
+
+
+def _features(path: Path, name: str) -> npt.NDArray[np.float32]:
+    with Sweep(path) as sweep:
+        return sweep.features(name)
 
 
 def _newest(rows: Table) -> npt.NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """Records: rows of a sweep in memory, and how they become an HDF5 file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Records:
     bitstream: npt.NDArray[np.uint8]
 
 
-def column_array(column: Column, values: list[object]) -> npt.NDArray[np.generic]:
+def column_array(column: Column, values: Sequence[object]) -> npt.NDArray[np.generic]:
     """A column of `values` in the type that it is stored in."""
     if column.dtype == "text":
         return np.array([str(value).encode() for value in values], dtype=np.bytes_)
@@ -86,6 +86,11 @@ class SweepWriter:
             if column.dtype == "text":
                 values = values.astype(h5py.string_dtype("utf-8", max(1, values.dtype.itemsize)))
             self._file.create_dataset(f"streams/{column.name}", data=values)
+
+    def features(self, name: str, values: npt.NDArray[np.float32]) -> None:
+        """Write a vector-valued measure, shape=(n_streams, length), where any of it is known."""
+        if not np.isnan(values).all():
+            self._file.create_dataset(f"features/{name}", data=values, chunks=True, compression="gzip")
 
     def append(self, packets: Mapping[str, npt.NDArray[np.generic]], bitstream: npt.NDArray[np.uint8]) -> None:
         """Append rows to /packets and bytes to /bitstream."""

@@ -4,6 +4,7 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
 
     /streams/COLUMN     one 1-D dataset a column, a row a stream
     /packets/COLUMN     one 1-D dataset a column, a row a coded frame, in decoding order within its stream
+    /features/NAME      one 2-D dataset a vector-valued measure, a row a stream; only where it was asked for
     /bitstream          uint8, all elementary streams end to end
 
 Root attributes: `grids`, the sweeps that were asked for (JSON list), and `versions` (JSON object). A part, what one
@@ -79,6 +80,9 @@ STREAM_COLUMNS = (
     Column("decoded_sha256", "text", "SHA-256 of the decoded LR frames"),
 )
 
+FEATURES = {"li3ddct": 315}
+"""Vector-valued measures and their lengths."""
+
 PACKET_COLUMNS = (
     Column("stream", "int32", "row in /streams"),
     Column("pts", "int32", "display time, frames"),
@@ -88,11 +92,6 @@ PACKET_COLUMNS = (
     Column("key", "bool", "whether decoding can start here"),
     Column("qp", "float32", "QP in the bitstream: of the slices of the frame, their mean"),
 )
-
-
-def empty(columns: tuple[Column, ...]) -> dict[str, np.ndarray]:
-    """Columns without rows."""
-    return {column.name: np.empty(0, storage_dtype(column)) for column in columns}
 
 
 def storage_dtype(column: Column) -> np.dtype:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from codecsim.corpus import open_hdf5
 from codecsim.errors import StoreError, UsageError
-from codecsim.store.schema import PACKET_COLUMNS, SCHEMA, SCHEMA_VERSION, STREAM_COLUMNS, Column
+from codecsim.store.schema import FEATURES, PACKET_COLUMNS, SCHEMA, SCHEMA_VERSION, STREAM_COLUMNS, Column
 
 Table = dict[str, npt.NDArray[Any]]
 
@@ -94,6 +94,18 @@ class Sweep:
     def raw_streams(self) -> Table:
         """All columns as they are stored: text as UTF-8 bytes."""
         return {column.name: self._read(self._file[f"streams/{column.name}"]) for column in STREAM_COLUMNS}
+
+    def features(self, name: str) -> npt.NDArray[np.float32]:
+        """A vector-valued measure, shape=(n_streams, length); NaN where it was not asked for."""
+        if name not in FEATURES:
+            raise UsageError(f"no feature {name!r}; there are: {', '.join(FEATURES)}")
+        shape = len(self), FEATURES[name]
+        if f"features/{name}" not in self._file:
+            return np.full(shape, np.nan, np.float32)
+        dataset = self._dataset(f"features/{name}", Column(name, "float32", ""))
+        if dataset.shape != shape:
+            raise StoreError(f"{self.path}: /features/{name} is {dataset.shape}, not {shape}; the file is damaged")
+        return self._read(dataset)
 
     def bitstream(self, row: int) -> bytes:
         """The elementary stream of one row."""

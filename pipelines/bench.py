@@ -1,0 +1,337 @@
+"""`codecsim bench encode`: the encoder side against outside programs, as ratios taken in one interleaved run.
+
+Absolute times on a shared machine mean little; a ratio of two commands that took turns means much more. The footage is
+the built-in clip, played back and forth. What needs a program that is not installed says so and is left out.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.bitstream import units
+from codecsim.codecs import EncoderSettings
+from codecsim.corpus import HR_SIDE, Corpus, CorpusWriter
+from codecsim.encode import encode
+from codecsim.executors import run
+from codecsim.grid import batches, expand
+from codecsim.jobs import run_batch
+from codecsim.scaling import downscale
+from codecsim.simulator import prepare, sweep
+from codecsim.sources.builtin import builtin_path
+from codecsim.store import Sweep
+from codecsim.store.records import SweepWriter, column_array
+from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
+
+Frames = npt.NDArray[np.uint8]
+
+_QP = 24
+_SCALES = (3, 4)
+_QPS = tuple(range(18, 41))
+_FPS = 25.0
+
+
+def run_encode(*, rounds: int, only: tuple[str, ...] = ()) -> Iterator[str]:
+    """Run the benchmarks of the encoder side (all, or those named in `only`) and yield a line of result each."""
+    with tempfile.TemporaryDirectory(prefix="codecsim-bench-") as name:
+        folder = Path(name)
+        corpus = folder / "clip.h5"
+        prepare("carphone", corpus)
+        with Corpus(corpus) as opened:
+            clip = opened.frames("carphone")
+        yield f"machine: {_machine()}"
+        for title, benchmark in BENCHMARKS.items():
+            if not only or title in only:
+                yield f"{title}: {benchmark(clip, folder, rounds)}"
+
+
+def _stream(clip: Frames, folder: Path, rounds: int) -> str:
+    """One stream of 7500 frames at s = 3 against the x264 program, one thread each."""
+    frames = downscale(_back_and_forth(clip, 7500), 3)
+    raw = folder / "stream.raw"
+    frames.tofile(raw)
+    command = _x264_command(raw, folder / "stream.264", frames.shape[1])
+    if command is None:
+        return "left out: needs the x264 program"
+    ours = partial(encode, frames, EncoderSettings(), _QP, fps=_FPS)
+    ratio, own, other = _interleaved(ours, partial(_call, command), rounds)
+    return f"7500 frames of 32×32: {ratio:.2f} × the x264 program's time ({_us(own, 7500)} against {_us(other, 7500)})"
+
+
+def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
+    """A whole sweep of 46 jobs on 100 frames against a loop of ffmpeg runs, two at a time."""
+    if shutil.which("ffmpeg") is None:
+        return "left out: needs the ffmpeg program"
+    corpus, raw = folder / "jobs.h5", folder / "jobs.raw"
+    frames = clip[:100]
+    _write_corpus(corpus, {"clip": frames})
+    frames.tofile(raw)
+
+    def ours() -> None:
+        sweep(corpus, out=folder / "jobs-sweep.h5", scales=_SCALES, qp=_QPS, workers=1, force=True)
+
+    ratio, own, other = _interleaved(ours, partial(_ffmpeg_loop, raw, folder), rounds)
+    return f"46 jobs on 100 frames: {1 / ratio:.1f} × as fast as ffmpeg runs two at a time ({own:.2f} s, {other:.2f} s)"
+
+
+def _workers(clip: Frames, folder: Path, rounds: int) -> str:
+    """The same jobs with one and with two workers, the start of the processes included."""
+    corpus = folder / "workers.h5"
+    _write_corpus(corpus, {"clip": _back_and_forth(clip, 7500)})
+    with Corpus(corpus) as opened:
+        jobs = expand(opened.sequences(), [EncoderSettings()], _SCALES, range(20, 40, 2))
+
+    def with_workers(number: int) -> None:
+        parts = folder / f"workers-{number}"
+        for _ in run(partial(run_batch, folder=parts), batches(jobs), workers=number):
+            pass
+        shutil.rmtree(parts)
+
+    ratio, two, one = _interleaved(partial(with_workers, 2), partial(with_workers, 1), min(rounds, 3))
+    return (
+        f"two are {1 / ratio:.2f} × as fast as one ({len(jobs)} jobs of 7500 frames, {two:.1f} s against {one:.1f} s)"
+    )
+
+
+def _slices(clip: Frames, folder: Path, rounds: int) -> str:
+    """Whether the slices are those of the x264 program, bit for bit."""
+    equal = total = 0
+    for scale in _SCALES:
+        frames = downscale(clip, scale)
+        raw, coded = folder / "slices.raw", folder / "slices.264"
+        frames.tofile(raw)
+        command = _x264_command(raw, coded, frames.shape[1])
+        if command is None:
+            return "left out: needs the x264 program"
+        _call(command)
+        theirs = _slice_units([coded.read_bytes()])
+        ours = _slice_units(list(encode(frames, EncoderSettings(), _QP, fps=_FPS).packets))
+        equal += sum(one == other for one, other in zip(ours, theirs, strict=True))
+        total += len(ours)
+    return f"{equal} of {total} equal those of the x264 program, bit for bit"
+
+
+def _memory(clip: Frames, folder: Path, rounds: int) -> str:
+    """Peak memory of a sweep over 20 sequences of 7500 frames, all its processes together."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        return "left out: needs Linux's /proc"
+    corpus = folder / "memory.h5"
+    frames = _back_and_forth(clip, 7500)
+    _write_corpus(corpus, {f"clip{index}": np.roll(frames, index, axis=1) for index in range(20)})
+    command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(folder / "memory-sweep.h5")]
+    process = subprocess.Popen([*command, "--qp", "24", "--workers", "2", "--no-plot"], stdout=subprocess.DEVNULL)
+    peaks = {"rss": 0, "pss": 0}
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch_memory, args=(process.pid, peaks, stop))
+    watcher.start()
+    status = process.wait()
+    stop.set()
+    watcher.join()
+    corpus.unlink()
+    if status:
+        return f"the sweep failed with status {status}"
+    return (
+        f"40 jobs of 7500 frames in 20 sequences, two workers: {peaks['rss'] / 1e6:.0f} MB resident at most, "
+        f"{peaks['pss'] / 1e6:.0f} MB with shared pages counted once"
+    )
+
+
+def _query(clip: Frames, folder: Path, rounds: int) -> str:
+    """Opening and querying a sweep of 100 000 streams."""
+    path = folder / "query.h5"
+    _write_large_sweep(path, 100_000)
+
+    def query() -> None:
+        with Sweep(path) as opened:
+            chosen = (opened.column("scale") == 4) & (opened.column("qp_requested") == 30)
+            assert opened.column("bpp_lr")[chosen].mean() > 0
+            assert len(opened.packets(int(np.flatnonzero(chosen)[0]))) == 2
+
+    seconds = statistics.median(_seconds(query) for _ in range(rounds))
+    return f"100000 streams opened, filtered, and one stream read in {seconds:.2f} s"
+
+
+def _prepare(clip: Frames, folder: Path, rounds: int) -> str:
+    """A five-minute recording of 1280×720: found, tracked, cropped."""
+    video = folder / "prepare.mp4"
+    _write_720p(video, 7500)
+    seconds = _seconds(lambda: prepare(video, folder / "prepared.h5"))
+    return f"five minutes of 1280×720 (7500 frames) in {seconds:.0f} s"
+
+
+BENCHMARKS: dict[str, Callable[[Frames, Path, int], str]] = {
+    "stream": _stream,
+    "jobs": _jobs,
+    "workers": _workers,
+    "slices": _slices,
+    "memory": _memory,
+    "query": _query,
+    "prepare": _prepare,
+}
+
+
+def _interleaved(ours: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Medians over rounds, after a warm-up of each: of the ratio ours / other, and of both times in seconds."""
+    ours(), other()
+    pairs = [(_seconds(ours), _seconds(other)) for _ in range(rounds)]
+    own, others = zip(*pairs, strict=True)
+    return statistics.median(a / b for a, b in pairs), statistics.median(own), statistics.median(others)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def _us(seconds: float, n_frames: int) -> str:
+    return f"{seconds / n_frames * 1e6:.0f} µs a frame"
+
+
+def _machine() -> str:
+    model = "unknown processor"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return f"{os.cpu_count()} cores, {model}; Python {sys.version.split()[0]}, PyAV {av.__version__}"
+
+
+def _call(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _x264_command(raw: Path, coded: Path, side: int) -> list[str] | None:
+    """The x264 program on raw gray frames; without ``--output-csp i400`` it would rescale them to 4:2:0 video range."""
+    program = shutil.which("x264")
+    if program is None:
+        return None
+    given = f"--demuxer raw --input-csp i400 --output-csp i400 --input-res {side}x{side} --fps {_FPS:g} --qp {_QP}"
+    return [program, *given.split(), "--threads", "1", "-o", str(coded), str(raw)]
+
+
+def _ffmpeg_loop(raw: Path, folder: Path) -> None:
+    def command(scale: int, qp: int) -> list[str]:
+        side = HR_SIDE // scale
+        source = f"-y -v error -f rawvideo -pix_fmt gray -s {HR_SIDE}x{HR_SIDE} -r {_FPS:g} -i {raw}"
+        filters = f"-vf scale={side}:{side}:flags=bicubic -pix_fmt gray -c:v libx264 -qp {qp} -threads 1"
+        return ["ffmpeg", *source.split(), *filters.split(), "-f", "h264", str(folder / f"ffmpeg-{scale}-{qp}.264")]
+
+    commands = [command(scale, qp) for scale in _SCALES for qp in _QPS]
+    threads = [
+        threading.Thread(target=lambda mine: [_call(one) for one in mine], args=(commands[k::2],)) for k in (0, 1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _slice_units(packets: list[bytes]) -> list[bytes]:
+    """NAL units with slices, without their start codes."""
+    return [
+        packets[unit.packet][unit.offset : unit.offset + unit.n_bytes].lstrip(b"\0").removeprefix(b"\1")
+        for unit in units(packets, "h264")
+        if unit.slice_type
+    ]
+
+
+def _back_and_forth(clip: Frames, n_frames: int) -> Frames:
+    period = 2 * (len(clip) - 1)
+    return np.asarray(clip[np.abs(np.arange(n_frames) % period - (len(clip) - 1))])
+
+
+def _write_corpus(path: Path, sequences: dict[str, Frames]) -> None:
+    with CorpusWriter(path) as writer:
+        for name, frames in sequences.items():
+            with writer.sequence(name, fps=_FPS) as out:
+                for index, frame in enumerate(frames):
+                    out.append(frame, pts_seconds=index / _FPS)
+
+
+def _write_large_sweep(path: Path, n_streams: int) -> None:
+    """A made-up sweep: real columns and sizes, two packets of zeros a stream."""
+    index = np.arange(n_streams)
+    given: dict[str, object] = {
+        "key": [f"{number:064x}" for number in index],
+        "sequence": [f"recording_{number // 276}" for number in index],
+        "codec": ["x264"] * n_streams,
+        "options": ["{}"] * n_streams,
+        "mode": ["qp"] * n_streams,
+        "scale": np.array([3, 4, 6, 8, 12, 16])[index // 23 % 6],
+        "qp_requested": 18 + index % 23,
+        "n_bytes": np.full(n_streams, 64),
+        "offset": 64 * index,
+        "first_packet": 2 * index,
+        "n_packets": np.full(n_streams, 2),
+        "bpp_lr": 1 / (1 + index % 23),
+    }
+    blank = {"text": [""] * n_streams}
+    zeros = np.zeros(n_streams)
+    streams = {
+        column.name: column_array(column, list(given.get(column.name, blank.get(column.dtype, zeros))))  # type: ignore[call-overload]
+        for column in STREAM_COLUMNS
+    }
+    packets = {
+        column.name: column_array(column, [32 if column.name == "n_bytes" else b"I"] * 2 * n_streams)
+        if column.name in ("n_bytes", "pict_type")
+        else np.repeat(index, 2).astype(column.dtype)
+        for column in PACKET_COLUMNS
+    }
+    with SweepWriter(path, {"grids": [], "versions": {}}) as writer:
+        writer.streams(streams)
+        writer.append(packets, np.zeros(64 * n_streams, np.uint8))
+
+
+def _write_720p(path: Path, n_frames: int) -> None:
+    """The built-in clip on a 1280×720 canvas, enlarged four times, back and forth."""
+    with av.open(str(builtin_path("carphone"))) as source:
+        pictures = [frame.reformat(704, 576, "yuv420p").to_ndarray() for frame in source.decode(video=0)]
+    canvas = np.full((720 * 3 // 2, 1280), 128, np.uint8)
+    canvas[:720] = 40
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "23"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for index in _back_and_forth(np.arange(len(pictures)).astype(np.uint8), n_frames).tolist():
+            canvas[72:648, 288:992] = pictures[index][:576]
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(canvas, "yuv420p")))
+        target.mux(stream.encode(None))
+
+
+def _watch_memory(process: int, peaks: dict[str, int], stop: threading.Event) -> None:
+    """Sum the memory of a process and its descendants every 50 ms, and keep the largest sums, in bytes."""
+    while not stop.wait(0.05):
+        sums = {"rss": 0, "pss": 0}
+        for member in _family(process):
+            try:
+                lines = Path(f"/proc/{member}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                name, _, rest = line.partition(":")
+                if name.lower() in sums:
+                    sums[name.lower()] += int(rest.split()[0]) * 1024
+        for name, value in sums.items():
+            peaks[name] = max(peaks[name], value)
+
+
+def _family(process: int) -> list[int]:
+    members = [process]
+    for member in members:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            try:
+                members += map(int, children.read_text(encoding="ascii").split())
+            except OSError:
+                continue
+    return members
