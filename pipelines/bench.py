@@ -13,8 +13,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -228,13 +230,8 @@ def _ffmpeg_loop(raw: Path, folder: Path) -> None:
         return ["ffmpeg", *source.split(), *filters.split(), "-f", "h264", str(folder / f"ffmpeg-{scale}-{qp}.264")]
 
     commands = [command(scale, qp) for scale in _SCALES for qp in _QPS]
-    threads = [
-        threading.Thread(target=lambda mine: [_call(one) for one in mine], args=(commands[k::2],)) for k in (0, 1)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(_call, commands))
 
 
 def _slice_units(packets: list[bytes]) -> list[bytes]:
@@ -262,7 +259,7 @@ def _write_corpus(path: Path, sequences: dict[str, Frames]) -> None:
 def _write_large_sweep(path: Path, n_streams: int) -> None:
     """A made-up sweep: real columns and sizes, two packets of zeros a stream."""
     index = np.arange(n_streams)
-    given: dict[str, object] = {
+    given: dict[str, Any] = {
         "key": [f"{number:064x}" for number in index],
         "sequence": [f"recording_{number // 276}" for number in index],
         "codec": ["x264"] * n_streams,
@@ -276,10 +273,10 @@ def _write_large_sweep(path: Path, n_streams: int) -> None:
         "n_packets": np.full(n_streams, 2),
         "bpp_lr": 1 / (1 + index % 23),
     }
-    blank = {"text": [""] * n_streams}
+    blank: dict[str, Any] = {"text": [""] * n_streams}
     zeros = np.zeros(n_streams)
     streams = {
-        column.name: column_array(column, list(given.get(column.name, blank.get(column.dtype, zeros))))  # type: ignore[call-overload]
+        column.name: column_array(column, given.get(column.name, blank.get(column.dtype, zeros)))
         for column in STREAM_COLUMNS
     }
     packets = {

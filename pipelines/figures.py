@@ -18,7 +18,7 @@ from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines.tables import Point, points, pooled_bpp
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -134,7 +134,7 @@ def _curve(axis: Any, rates: npt.NDArray[np.float64], values: list[npt.NDArray[n
         axis.fill_between(rates[shown], low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def _scale_style(scale: int) -> dict[str, str]:
+def _scale_style(scale: int) -> dict[str, Any]:
     return {"color": _COLOURS.get(scale, "#999999"), "marker": _MARKERS.get(scale, ".")}
 
 

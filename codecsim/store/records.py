@@ -20,7 +20,7 @@ from codecsim.store.schema import (
 )
 
 _ROWS_A_CHUNK = 16_384
-_BYTES_A_CHUNK = 2**18
+_BYTES_A_CHUNK = 2**15
 _BUFFER_BYTES = 2**22
 
 
