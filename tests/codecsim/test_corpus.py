@@ -1,0 +1,563 @@
+"""The corpus file: what goes in comes out, and what is damaged, foreign or hostile is refused with a reason."""
+
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from codecsim.corpus import Corpus, CorpusWriter, Sequence, is_corpus
+from codecsim.errors import CodecsimError, SourceError, StoreError, UsageError
+
+RNG = np.random.default_rng(7)
+FRAMES = {"zoe": RNG.integers(0, 256, (130, 96, 96), np.uint8), "anna": RNG.integers(0, 256, (64, 96, 96), np.uint8)}
+VALENCE = np.where(np.arange(130) % 7 == 0, np.nan, np.sin(np.arange(130))).astype(np.float32)
+EMOTION = (np.arange(130) % 8).astype(np.int16)
+BOXES = np.stack([np.arange(130), np.arange(130) / 3, np.full(130, 50.5), np.full(130, 61)], axis=1).astype(np.float32)
+
+
+def write(path: Path) -> Path:
+    with CorpusWriter(path, attributes={"made_by": "a test", "margin": 0.25}) as writer:
+        with writer.sequence("zoe", fps=29.97, subject="s1", split="train", source="zoe.mp4") as sequence:
+            for i, frame in enumerate(FRAMES["zoe"]):
+                assert sequence.n_frames == i
+                sequence.append(frame, pts_seconds=i / 29.97, box=tuple(BOXES[i]))
+            sequence.labels("valence", VALENCE)
+            sequence.labels("emotion", EMOTION)
+        with writer.sequence("anna", fps=25) as sequence:
+            for i, frame in enumerate(FRAMES["anna"]):
+                sequence.append(frame, pts_seconds=i / 25)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "corpus.h5")
+
+
+def read_everything(path: Path) -> None:
+    with Corpus(path) as corpus:
+        for sequence in corpus.sequences():
+            corpus.frames(sequence.name)
+            corpus.pts_seconds(sequence.name)
+            for task in sequence.tasks:
+                corpus.labels(sequence.name, task)
+
+
+def one_frame(path: Path, name: str = "x", **attributes: object) -> None:
+    with CorpusWriter(path) as writer, writer.sequence(name, **{"fps": 25, **attributes}) as sequence:
+        sequence.append(FRAMES["zoe"][0], pts_seconds=0)
+
+
+class TestRoundTrip:
+    def test_what_is_known_without_reading_frames(self, path):
+        with Corpus(path) as corpus:
+            assert corpus.sequences()[0] == corpus.sequence("zoe")
+            assert corpus.sequence("zoe") == Sequence(
+                corpus=path,
+                name="zoe",
+                n_frames=130,
+                fps=29.97,
+                subject="s1",
+                split="train",
+                source="zoe.mp4",
+                digest=hashlib.sha256(FRAMES["zoe"].tobytes()).hexdigest(),
+                tasks=("emotion", "valence"),
+            )
+            anna = corpus.sequence("anna")
+        assert (anna.subject, anna.split, anna.source, anna.tasks) == ("", "", "", ())
+        assert anna.digest == hashlib.sha256(FRAMES["anna"].tobytes()).hexdigest()
+
+    def test_sequences_keep_their_order(self, tmp_path):
+        names = ["z", "a", "m 1", "ä", "10", "9"]
+        with CorpusWriter(tmp_path / "corpus.h5") as writer:
+            for name in names:
+                with writer.sequence(name, fps=25) as sequence:
+                    sequence.append(FRAMES["zoe"][0], pts_seconds=0)
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert [sequence.name for sequence in corpus.sequences()] == names
+
+    def test_frames(self, path):
+        with Corpus(path) as corpus:
+            for name, frames in FRAMES.items():
+                assert corpus.frames(name).dtype == np.uint8
+                np.testing.assert_array_equal(corpus.frames(name), frames)
+            np.testing.assert_array_equal(corpus.frames("zoe", 60, 70), FRAMES["zoe"][60:70])
+            np.testing.assert_array_equal(corpus.frames("zoe", 128), FRAMES["zoe"][128:])
+            read = corpus.frames("zoe", 0, 1)
+        assert read.flags.owndata  # stays valid after the file was closed
+
+    def test_labels_boxes_times(self, path):
+        with Corpus(path) as corpus:
+            valence, emotion = corpus.labels("zoe", "valence"), corpus.labels("zoe", "emotion")
+            boxes, times = corpus.boxes("zoe"), corpus.pts_seconds("zoe")
+        assert (valence.dtype, emotion.dtype, boxes.dtype, times.dtype) == ("f4", "i2", "f4", "f8")
+        np.testing.assert_array_equal(valence, VALENCE)
+        np.testing.assert_array_equal(emotion, EMOTION)
+        np.testing.assert_array_equal(boxes, BOXES)
+        np.testing.assert_array_equal(times, np.arange(130) / 29.97)
+
+    def test_attributes_and_schema(self, path):
+        with h5py.File(path) as file:
+            assert dict(file.attrs) == {
+                "schema": "codecsim-corpus",
+                "schema_version": 1,
+                "made_by": "a test",
+                "margin": 0.25,
+            }
+
+    def test_a_frame_is_copied_when_it_is_appended(self, tmp_path):
+        """Decoders write each frame into the same memory."""
+        with CorpusWriter(tmp_path / "corpus.h5") as writer, writer.sequence("x", fps=25) as sequence:
+            memory = np.empty((96, 96), np.uint8)
+            for value in range(70):
+                memory[:] = value
+                sequence.append(memory, pts_seconds=value / 25)
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert corpus.frames("x")[:, 0, 0].tolist() == list(range(70))
+            exact = np.repeat(np.arange(70, dtype=np.uint8), 96 * 96).tobytes()
+            assert corpus.sequence("x").digest == hashlib.sha256(exact).hexdigest()
+
+    def test_flat_frames_compress_well_and_are_still_believed(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer, writer.sequence("x", fps=25) as sequence:
+            for i in range(640):
+                sequence.append(np.full((96, 96), 7, np.uint8), pts_seconds=i)
+        assert (tmp_path / "corpus.h5").stat().st_size < 640 * 96 * 96 / 100
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert (corpus.frames("x") == 7).all()
+
+    def test_same_content_same_bytes(self, tmp_path):
+        assert write(tmp_path / "one").read_bytes() == write(tmp_path / "two").read_bytes()
+
+    def test_is_corpus(self, path, tmp_path):
+        assert is_corpus(path)
+        (tmp_path / "text").write_text("no")
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file.attrs["schema"] = np.array([1, 2])
+        assert not any(is_corpus(tmp_path / name) for name in ("text", "other.h5", "missing", "."))
+
+
+class TestWriterRefuses:
+    @pytest.mark.parametrize("name", ["zoe", "", "a/b", ".", ".."])
+    def test_names(self, tmp_path, name):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer:
+            with writer.sequence("zoe", fps=25) as sequence:
+                sequence.append(FRAMES["zoe"][0], pts_seconds=0)
+            message = f"a corpus cannot take {name!r} as a sequence: names are unique, not empty, without '/'"
+            with pytest.raises(UsageError) as caught, writer.sequence(name, fps=25):
+                pytest.fail("must not be entered")
+            assert str(caught.value) == message
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert [sequence.name for sequence in corpus.sequences()] == ["zoe"]
+
+    @pytest.mark.parametrize("fps", [0, -25, np.nan, np.inf])
+    def test_frame_rates(self, tmp_path, fps):
+        with pytest.raises(UsageError, match=f"sequence 'x' has fps = {fps}; a positive number"):
+            one_frame(tmp_path / "corpus.h5", fps=fps)
+
+    @pytest.mark.parametrize(
+        ("frame", "found"),
+        [
+            (np.zeros((96, 95), np.uint8), r"uint8 \(96, 95\)"),
+            (np.zeros((96, 96)), r"float64 \(96, 96\)"),
+            (np.zeros((1, 96, 96), np.uint8), r"uint8 \(1, 96, 96\)"),
+        ],
+        ids=["shape", "type", "dimensions"],
+    )
+    def test_frames(self, tmp_path, frame, found):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer, writer.sequence("x", fps=25) as sequence:
+            sequence.append(FRAMES["zoe"][0], pts_seconds=0)
+            with pytest.raises(UsageError, match=rf"a corpus takes frames of uint8 \(96, 96\), not {found}"):
+                sequence.append(frame, pts_seconds=0)
+
+    def test_labels(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer, writer.sequence("x", fps=25) as sequence:
+            sequence.append(FRAMES["zoe"][0], pts_seconds=0)
+            with pytest.raises(UsageError, match=r"labels 'valence' have shape \(2,\); the sequence has 1 frames"):
+                sequence.labels("valence", np.zeros(2))
+            sequence.labels("valence", np.zeros(1))
+            for task in ("valence", "", "a/b"):
+                with pytest.raises(UsageError, match=f"a sequence cannot take '{task}' as a task"):
+                    sequence.labels(task, np.zeros(1))
+
+    def test_a_box_for_some_frames_only(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer:
+            with pytest.raises(UsageError, match="1 boxes for 2 frames: give one for each, or none"):
+                add_two_frames_and_one_box(writer)
+
+    def test_no_frames(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer:
+            with pytest.raises(UsageError, match="sequence 'x' has no frames; leave it out"):
+                with writer.sequence("x", fps=25):
+                    pass
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert corpus.sequences() == []
+
+    def test_a_sequence_that_failed_is_taken_out_and_can_be_added_again(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5") as writer:
+            with pytest.raises(UsageError, match="1 boxes"):
+                add_two_frames_and_one_box(writer)
+            with writer.sequence("x", fps=25) as sequence:
+                sequence.append(FRAMES["zoe"][5], pts_seconds=0)
+        with Corpus(tmp_path / "corpus.h5") as corpus:
+            assert corpus.sequence("x").n_frames == 1
+
+
+def add_two_frames_and_one_box(writer: CorpusWriter) -> None:
+    with writer.sequence("x", fps=25) as sequence:
+        sequence.append(FRAMES["zoe"][0], pts_seconds=0, box=(0, 0, 9, 9))
+        sequence.append(FRAMES["zoe"][1], pts_seconds=1)
+
+
+class TestAtomicity:
+    @pytest.mark.parametrize("error", [ValueError("mine"), SourceError("the video is damaged"), KeyboardInterrupt()])
+    def test_an_error_leaves_the_old_file(self, path, error):
+        before = path.read_bytes()
+        with pytest.raises(type(error)) as caught, CorpusWriter(path) as writer, writer.sequence("x", fps=25) as sequence:
+            fail_after_frames(sequence, error)
+        assert caught.value is error
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == [path.name]
+
+    def test_attributes_that_cannot_be_written_leave_nothing(self, tmp_path):
+        with pytest.raises(TypeError), CorpusWriter(tmp_path / "corpus.h5", attributes={"bad": object()}):
+            pytest.fail("must not be entered")
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("n_bytes", [0, 500, 5_000, 400_000, 1_000_000, 1_500_000])
+    def test_a_full_disk(self, path, n_bytes):
+        """A limit on the size of files stands for the disk; test_atomic.py fills a real one."""
+        before = path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        assert len(before) > 1_500_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+        try:
+            with pytest.raises(StoreError) as caught:
+                write(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert str(caught.value) == (
+            f"cannot write {path}: File too large; what was finished before is kept. "
+            "Free space or name a folder that you may write to, and run the same command again"
+        )
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == [path.name]
+
+    def test_a_full_disk_ends_the_work_at_once(self, tmp_path):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        appended = []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+        try:
+            with pytest.raises(StoreError):
+                append_without_end(tmp_path / "corpus.h5", appended)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert len(appended) < 400
+
+    def test_a_killed_writer_leaves_the_old_file_and_the_next_one_cleans_up(self, path):
+        before = path.read_bytes()
+        program = (
+            "import sys, time, numpy as np; from codecsim.corpus import CorpusWriter\n"
+            f"with CorpusWriter({str(path)!r}) as writer, writer.sequence('x', fps=25) as sequence:\n"
+            "    for i in range(100): sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=i)\n"
+            "    print('ready', flush=True); time.sleep(60)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGKILL)
+        assert path.read_bytes() == before
+        assert sorted(os.listdir(path.parent)) == [f".corpus.h5.{process.pid}.tmp", "corpus.h5"]
+        one_frame(path)
+        assert os.listdir(path.parent) == ["corpus.h5"]
+        with Corpus(path) as corpus:
+            assert [sequence.name for sequence in corpus.sequences()] == ["x"]
+
+
+def fail_after_frames(sequence, error: BaseException) -> None:
+    for i, frame in enumerate(FRAMES["zoe"]):
+        sequence.append(frame, pts_seconds=i)
+    raise error
+
+
+def append_without_end(path: Path, appended: list[int]) -> None:
+    with CorpusWriter(path) as writer, writer.sequence("x", fps=25) as sequence:
+        for i in range(10_000):
+            sequence.append(FRAMES["zoe"][i % 130], pts_seconds=i)
+            appended.append(i)
+
+
+def edited(path: Path, edit: Callable[[h5py.File], None]) -> Path:
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    return path
+
+
+class TestReaderRefuses:
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(StoreError) as caught:
+            Corpus(tmp_path / "none.h5")
+        assert str(caught.value) == f"{tmp_path / 'none.h5'}: no such file"
+
+    @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500)])
+    def test_another_kind_of_file(self, tmp_path, content):
+        (tmp_path / "file.h5").write_bytes(content)
+        with pytest.raises(StoreError, match=r"file\.h5: not a corpus file, or damaged \("):
+            Corpus(tmp_path / "file.h5")
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(StoreError, match="not a corpus file, or damaged"):
+            Corpus(tmp_path)
+
+    @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
+    def test_a_truncated_file(self, path, share):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(StoreError, match=r"corpus\.h5: .*damaged"):
+            read_everything(path)
+
+    def test_damaged_frames(self, path):
+        content = bytearray(path.read_bytes())
+        with h5py.File(path) as file:
+            chunk = file["sequences/zoe/frames"].id.get_chunk_info(0)
+        content[chunk.byte_offset + 200 : chunk.byte_offset + 300] = bytes(100)
+        path.write_bytes(content)
+        with Corpus(path) as corpus:
+            with pytest.raises(StoreError, match=r"the picture data of 'zoe' is damaged \(.*\); make the corpus again"):
+                corpus.frames("zoe")
+            assert len(corpus.frames("anna")) == 64
+
+    @pytest.mark.parametrize(
+        ("attributes", "message"),
+        [
+            ({"schema": "codecsim-sweep"}, "not a corpus file: its schema is 'codecsim-sweep', 'codecsim-corpus' is needed"),
+            ({"schema": np.array(["codecsim-corpus"] * 2, "S")}, "not a corpus file: its schema is"),
+            ({"schema_version": 2}, "corpus of schema version 2, this codecsim reads version 1; open it with the codecsim"),
+            ({"schema_version": np.array([1, 1])}, r"corpus of schema version \[1 1\]"),
+            ({"schema_version": h5py.Empty("f")}, "corpus of schema version"),
+        ],
+        ids=["schema", "schema of a wrong type", "version", "version of a wrong type", "empty version"],
+    )
+    def test_another_schema(self, path, attributes, message):
+        edited(path, lambda file: file.attrs.update(attributes))
+        with pytest.raises(StoreError, match=message):
+            Corpus(path)
+
+    @pytest.mark.parametrize("name", ["schema", "schema_version"])
+    def test_no_schema(self, path, name):
+        edited(path, lambda file: file.attrs.__delitem__(name))
+        with pytest.raises(StoreError, match="None"):
+            Corpus(path)
+
+    def test_no_sequences(self, path):
+        edited(path, lambda file: file.__delitem__("sequences"))
+        with pytest.raises(StoreError, match="no group /sequences.*; make it again with `codecsim prepare`"):
+            Corpus(path)
+        edited(path, lambda file: file.create_dataset("sequences", data=1))
+        with pytest.raises(StoreError, match="no group /sequences"):
+            Corpus(path)
+
+    @pytest.mark.parametrize("name", ["bert", "", ".", "/", "zoe/labels", "/sequences/zoe", "../sequences/zoe"])
+    def test_an_unknown_sequence(self, path, name):
+        with Corpus(path) as corpus, pytest.raises(StoreError) as caught:
+            corpus.sequence(name)
+        assert str(caught.value) == f"{path}: no sequence {name!r}; it holds zoe, anna"
+
+    def test_an_unknown_sequence_of_none(self, tmp_path):
+        with CorpusWriter(tmp_path / "corpus.h5"):
+            pass
+        with Corpus(tmp_path / "corpus.h5") as corpus, pytest.raises(StoreError, match="no sequence 'x'; it holds none"):
+            corpus.frames("x")
+
+    @pytest.mark.parametrize("name", ["fps", "subject", "split", "source", "digest"])
+    def test_a_missing_attribute(self, path, name):
+        edited(path, lambda file: file["sequences/zoe"].attrs.__delitem__(name))
+        with Corpus(path) as corpus, pytest.raises(StoreError, match=f"sequence 'zoe' lacks a needed attribute: .*{name}"):
+            corpus.sequences()
+
+    @pytest.mark.parametrize("fps", [0.0, -1.0, np.nan, np.inf, "fast", np.array([25.0, 25.0])])
+    def test_a_frame_rate_that_is_none(self, path, fps):
+        edited(path, lambda file: file["sequences/zoe"].attrs.update({"fps": fps}))
+        with Corpus(path) as corpus, pytest.raises(StoreError, match="has fps = .*; a positive number|needed attribute"):
+            corpus.sequence("zoe")
+
+    def test_series_that_are_not_there(self, path):
+        with Corpus(path) as corpus:
+            for task in ("arousal", "../boxes", "", "valence/x"):
+                with pytest.raises(StoreError, match=f"sequence 'zoe' has no labels/{task} with a row a frame"):
+                    corpus.labels("zoe", task)
+            with pytest.raises(StoreError, match="sequence 'anna' has no boxes with a row a frame"):
+                corpus.boxes("anna")
+
+    @pytest.mark.parametrize(
+        "data", [np.zeros(129), np.zeros((130, 2)), np.array(["text"] * 130, "S")], ids=["length", "columns", "text"]
+    )
+    def test_series_of_another_shape(self, path, data):
+        def edit(file: h5py.File) -> None:
+            for name in ("labels/valence", "boxes", "pts_seconds"):
+                del file["sequences/zoe"][name]
+                file["sequences/zoe"][name] = data
+
+        edited(path, edit)
+        with Corpus(path) as corpus:
+            for read in (lambda: corpus.labels("zoe", "valence"), lambda: corpus.boxes("zoe")):
+                with pytest.raises(StoreError, match="with a row a frame"):
+                    read()
+            with pytest.raises(StoreError, match="has no pts_seconds with a row a frame"):
+                corpus.pts_seconds("zoe")
+
+
+def frames_of(**options: object) -> Callable[[h5py.File], None]:
+    """Put a dataset of these options in the place of zoe's frames."""
+
+    def edit(file: h5py.File) -> None:
+        del file["sequences/zoe/frames"]
+        file["sequences/zoe"].create_dataset("frames", **options)
+
+    return edit
+
+
+def link_frames(link: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file["sequences/zoe/frames"]
+        file["sequences/zoe/frames"] = link
+
+    return edit
+
+
+def virtual_frames(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((130, 96, 96), np.uint8)
+    layout[:] = h5py.VirtualSource("other.h5", "sequences/zoe/frames", (130, 96, 96))
+    del file["sequences/zoe/frames"]
+    file["sequences/zoe"].create_virtual_dataset("frames", layout)
+
+
+def twice_deflated_frames(file: h5py.File) -> None:
+    """Deflate of deflate packs zeros a million times: 150 GB in 150 kB."""
+    del file["sequences/zoe/frames"]
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((64, 96, 96))
+    plan.set_deflate(9)
+    plan.set_deflate(9)
+    space = h5py.h5s.create_simple((130, 96, 96))
+    group = file["sequences/zoe"].id
+    frames = h5py.Dataset(h5py.h5d.create(group, b"frames", h5py.h5t.NATIVE_UINT8, space, plan))
+    frames[:] = FRAMES["zoe"]
+
+
+class TestHostileCorpus:
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            frames_of(shape=(2**24, 96, 96), dtype=np.uint8, chunks=(64, 96, 96), compression="gzip"),
+            frames_of(shape=(2**24 + 1, 96, 96), dtype=np.uint8, chunks=(64, 96, 96)),
+            frames_of(shape=(2**40, 96, 96), dtype=np.uint8, chunks=(64, 96, 96)),
+            frames_of(shape=(2**20, 96, 96), dtype=np.uint8),
+            frames_of(data=np.zeros((64, 96, 96), np.uint8), chunks=(2**15, 96, 96), maxshape=(None, 96, 96)),
+            frames_of(shape=(0, 96, 96), dtype=np.uint8),
+            frames_of(shape=(), dtype=np.uint8),
+            frames_of(data=h5py.Empty("u1")),
+            frames_of(data=np.zeros((130, 96, 97), np.uint8)),
+            frames_of(data=np.zeros((130, 96, 96), np.int8)),
+            frames_of(data=np.zeros((130, 96, 96), np.uint8), chunks=(64, 96, 96), compression="lzf"),
+            frames_of(shape=(130, 96, 96), dtype=np.uint8, external=[("other.h5", 0, 130 * 96 * 96)]),
+            link_frames(h5py.ExternalLink("other.h5", "sequences/zoe/frames")),
+            link_frames(h5py.SoftLink("/sequences/anna/frames")),
+            link_frames(np.zeros(3)),
+            virtual_frames,
+            twice_deflated_frames,
+        ],
+        ids=[
+            "declared, not stored",
+            "too many",
+            "absurdly many",
+            "contiguous, not stored",
+            "huge chunk",
+            "none",
+            "scalar",
+            "empty",
+            "size",
+            "type",
+            "filter",
+            "external storage",
+            "external link",
+            "soft link",
+            "other data",
+            "virtual",
+            "deflated twice",
+        ],
+    )
+    def test_frames(self, path, tmp_path, edit, monkeypatch):
+        write(tmp_path / "other.h5")
+        monkeypatch.chdir(tmp_path)
+        edited(path, edit)
+        message = r"sequence 'zoe' lacks frames of uint8 \(T, 96, 96\) stored in this file; make the corpus again"
+        with Corpus(path) as corpus:
+            for read in (corpus.sequence, corpus.frames, corpus.pts_seconds):
+                with pytest.raises(StoreError, match=message):
+                    read("zoe")
+            assert corpus.sequence("anna").n_frames == 64
+
+    @pytest.mark.parametrize("name", ["sequences", "sequences/zoe", "sequences/zoe/labels", "sequences/zoe/labels/valence"])
+    def test_links_into_another_file_are_not_followed(self, path, tmp_path, name):
+        """Not even opened: a link may name a device or a pipe, which would block for ever."""
+        os.mkfifo(tmp_path / "pipe")
+        for target in (write(tmp_path / "other.h5"), tmp_path / "pipe"):
+            edited(path, lambda file, target=target: point(file, name, h5py.ExternalLink(str(target), name)))
+            with pytest.raises(StoreError, match="no group /sequences|no sequence 'zoe'|no labels/valence"):
+                read_labels(path)
+
+    def test_a_series_that_only_declares_its_shape(self, path):
+        def edit(file: h5py.File) -> None:
+            del file["sequences/zoe/labels/valence"]
+            file["sequences/zoe/labels"].create_dataset("valence", (130, 2**40), np.float32, chunks=(1, 1024))
+
+        edited(path, edit)
+        with pytest.raises(StoreError, match="no labels/valence with a row a frame"):
+            read_labels(path)
+
+    def test_flipped_bytes_are_refused_or_harmless(self, path, tmp_path):
+        """In a process of its own, as HDF5 itself may crash on what it does not check; nothing else may come up."""
+        program = f"""
+import sys, random
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_corpus import read_everything
+from codecsim.errors import StoreError
+whole, path, refused = Path({str(path)!r}).read_bytes(), Path({str(tmp_path / "flipped.h5")!r}), 0
+rng = random.Random(5)
+places = [*range(0, 2000, 23), *(rng.randrange(len(whole)) for _ in range(40))]
+for place in places:
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1:])
+    try:
+        read_everything(path)
+    except StoreError:
+        refused += 1
+print(refused)
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert int(done.stdout) > 60
+
+
+def point(file: h5py.File, name: str, link: h5py.ExternalLink) -> None:
+    del file[name]
+    file[name] = link
+
+
+def read_labels(path: Path) -> None:
+    with Corpus(path) as corpus:
+        corpus.sequence("zoe")
+        corpus.labels("zoe", "valence")
+
+
+def test_every_refusal_can_be_caught_as_one():
+    assert issubclass(StoreError, CodecsimError)
+    assert issubclass(StoreError, OSError)
+    assert issubclass(UsageError, ValueError)

@@ -1,0 +1,79 @@
+"""Make the golden files beside this script: ``python -m tests.golden.make``. Needs the x264 program (Debian's 0.164).
+
+``x264_slices.json`` comes from the x264 program alone: the bytes and the digest of its slices on the same LR frames.
+``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. Both hold for the PyAV of constraints.txt.
+"""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import av
+
+from codecsim.bitstream import PURPOSES, count_bits, units
+from codecsim.codecs import EncoderSettings, codec_of
+from codecsim.encode import encode
+from codecsim.scaling import downscale
+from tests.clips import carphone_faces
+
+HERE = Path(__file__).parent
+SCALES, QPS = (3, 4, 6, 16), (18, 24, 32, 40)
+CODECS = {"x264": (3, 4, 12), "x265": (3, 4), "svtav1": (3, 4, 12), "vp9": (3, 4, 12)}
+COMMAND = (
+    "x264 --demuxer raw --input-csp i400 --output-csp i400 --input-res {side}x{side} --fps 25 "
+    "--qp {qp} --threads 1 -o {coded} {raw}"
+)
+
+
+def slice_bytes(packets: list[bytes]) -> list[bytes]:
+    """NAL units that hold slices, without their start codes."""
+    return [
+        packets[unit.packet][unit.offset : unit.offset + unit.n_bytes].lstrip(b"\0").removeprefix(b"\1")
+        for unit in units(packets, "h264")
+        if unit.slice_type
+    ]
+
+
+def program_slices(scale: int, qp: int) -> list[bytes]:
+    """Slices that the x264 program makes of the clip at one factor and QP."""
+    frames = downscale(carphone_faces(), scale)
+    with tempfile.TemporaryDirectory() as folder:
+        raw, coded = Path(folder, "lr.raw"), Path(folder, "lr.264")
+        frames.tofile(raw)
+        command = COMMAND.format(side=frames.shape[1], qp=qp, coded=coded, raw=raw)
+        subprocess.run(command.split(), check=True, capture_output=True)
+        return slice_bytes([coded.read_bytes()])
+
+
+def digest(slices: list[bytes]) -> dict[str, object]:
+    """Number, bytes and SHA-256 of slices."""
+    joined = b"".join(slices)
+    return {"n_slices": len(slices), "n_bytes": len(joined), "sha256": hashlib.sha256(joined).hexdigest()}
+
+
+def counted(codec: str, scale: int, qp: int) -> dict[str, object]:
+    """What codecsim counts in one stream."""
+    settings = EncoderSettings(codec=codec)
+    stream = encode(downscale(carphone_faces(), scale), settings, qp, fps=25.0)
+    ledger = count_bits(stream.packets, codec_of(settings).standard)
+    sha256 = hashlib.sha256(b"".join(stream.packets)).hexdigest()
+    return {purpose: ledger.bits[purpose] for purpose in PURPOSES} | {"sha256": sha256}
+
+
+def main() -> None:
+    """Write both files."""
+    version = subprocess.run(["x264", "--version"], check=True, capture_output=True, text=True).stdout.split("\n")[0]
+    theirs = {f"s{scale}/qp{qp}": digest(program_slices(scale, qp)) for scale in SCALES for qp in QPS}
+    _write("x264_slices.json", {"program": version, "command": COMMAND, "slices": theirs})
+    ours = {f"{c}/s{s}/qp{qp}": counted(c, s, qp) for c, scales in CODECS.items() for s in scales for qp in QPS}
+    _write("ledger.json", {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info, "streams": ours})
+
+
+def _write(name: str, content: dict[str, object]) -> None:
+    (HERE / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
