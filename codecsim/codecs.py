@@ -18,7 +18,7 @@ _Name = TypeVar("_Name", bound=str)
 
 _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
-    *("medium", "slow", "slower", "veryslow", "placebo"),
+    *("medium", "slow", "slower", "veryslow"),
 )
 
 
@@ -51,10 +51,8 @@ class EncoderSettings:
 
     def to_json(self) -> str:
         """All that differs from the defaults, beside codec and mode: the column `options` of a sweep."""
-        given = {name: value for name, value in asdict(self).items() if value not in (None, False, ())}
-        given.pop("codec"), given.pop("mode")
-        if "raw" in given:
-            given["raw"] = dict(self.raw)
+        default = EncoderSettings(codec=self.codec, mode=self.mode)
+        given = {name: value for name, value in asdict(self).items() if value != getattr(default, name)}
         return json.dumps(given, sort_keys=True)
 
     @classmethod
@@ -62,7 +60,7 @@ class EncoderSettings:
         """Inverse of `to_json`."""
         given = json.loads(options)
         if "raw" in given:
-            given["raw"] = tuple(given["raw"].items())
+            given["raw"] = tuple((name, value) for name, value in given["raw"])
         return cls(codec=codec, mode=_one_of("mode", mode, MODES), **given)
 
 
@@ -265,7 +263,7 @@ CODECS: dict[str, Codec] = {
             crf_range=(0, 51),
             min_side=1,
             pix_fmts=("gray", "yuv420p"),
-            presets=_X26X_PRESETS,
+            presets=(*_X26X_PRESETS, "placebo"),
             default_preset="medium",
             tunes=("film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency"),
             bframes=True,

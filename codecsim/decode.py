@@ -34,6 +34,7 @@ def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> 
     CodecError
         If the decoder fails, conceals an error, or gives another number or size of frames.
     """
+    width, height = int(width), int(height)
     if len(packets) * width * height > _MAX_PIXELS:
         raise CodecError(f"{len(packets)} frames of {width}×{height} are more than this decoder takes at once")
     context = av.VideoCodecContext.create(CODECS[codec].decoder, "r")

@@ -16,7 +16,7 @@ Frames = npt.NDArray[np.uint8]
 
 @cache
 def carphone_faces() -> Frames:
-    """All 120 frames of the clip, cut to the 96×96 pixels around the face: uint8 (120, 96, 96). No detector is asked."""
+    """All 120 frames of the clip, cut to the 96×96 pixels around the face: uint8 (120, 96, 96)."""
     with av.open(str(builtin_path("carphone"))) as container:
         frames = np.stack([luma(frame)[20:116, 60:156] for frame in container.decode(video=0)])
     frames.flags.writeable = False

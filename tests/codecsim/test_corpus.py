@@ -220,7 +220,11 @@ class TestAtomicity:
     @pytest.mark.parametrize("error", [ValueError("mine"), SourceError("the video is damaged"), KeyboardInterrupt()])
     def test_an_error_leaves_the_old_file(self, path, error):
         before = path.read_bytes()
-        with pytest.raises(type(error)) as caught, CorpusWriter(path) as writer, writer.sequence("x", fps=25) as sequence:
+        with (
+            pytest.raises(type(error)) as caught,
+            CorpusWriter(path) as writer,
+            writer.sequence("x", fps=25) as sequence,
+        ):
             fail_after_frames(sequence, error)
         assert caught.value is error
         assert path.read_bytes() == before
@@ -305,7 +309,9 @@ class TestReaderRefuses:
             Corpus(tmp_path / "none.h5")
         assert str(caught.value) == f"{tmp_path / 'none.h5'}: no such file"
 
-    @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500)])
+    @pytest.mark.parametrize(
+        "content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500)]
+    )
     def test_another_kind_of_file(self, tmp_path, content):
         (tmp_path / "file.h5").write_bytes(content)
         with pytest.raises(StoreError, match=r"file\.h5: not a corpus file, or damaged \("):
@@ -336,9 +342,15 @@ class TestReaderRefuses:
     @pytest.mark.parametrize(
         ("attributes", "message"),
         [
-            ({"schema": "codecsim-sweep"}, "not a corpus file: its schema is 'codecsim-sweep', 'codecsim-corpus' is needed"),
+            (
+                {"schema": "codecsim-sweep"},
+                "not a corpus file: its schema is 'codecsim-sweep', 'codecsim-corpus' is needed",
+            ),
             ({"schema": np.array(["codecsim-corpus"] * 2, "S")}, "not a corpus file: its schema is"),
-            ({"schema_version": 2}, "corpus of schema version 2, this codecsim reads version 1; open it with the codecsim"),
+            (
+                {"schema_version": 2},
+                "corpus of schema version 2, this codecsim reads version 1; open it with the codecsim",
+            ),
             ({"schema_version": np.array([1, 1])}, r"corpus of schema version \[1 1\]"),
             ({"schema_version": h5py.Empty("f")}, "corpus of schema version"),
         ],
@@ -372,19 +384,28 @@ class TestReaderRefuses:
     def test_an_unknown_sequence_of_none(self, tmp_path):
         with CorpusWriter(tmp_path / "corpus.h5"):
             pass
-        with Corpus(tmp_path / "corpus.h5") as corpus, pytest.raises(StoreError, match="no sequence 'x'; it holds none"):
+        with (
+            Corpus(tmp_path / "corpus.h5") as corpus,
+            pytest.raises(StoreError, match="no sequence 'x'; it holds none"),
+        ):
             corpus.frames("x")
 
     @pytest.mark.parametrize("name", ["fps", "subject", "split", "source", "digest"])
     def test_a_missing_attribute(self, path, name):
         edited(path, lambda file: file["sequences/zoe"].attrs.__delitem__(name))
-        with Corpus(path) as corpus, pytest.raises(StoreError, match=f"sequence 'zoe' lacks a needed attribute: .*{name}"):
+        with (
+            Corpus(path) as corpus,
+            pytest.raises(StoreError, match=f"sequence 'zoe' lacks a needed attribute: .*{name}"),
+        ):
             corpus.sequences()
 
     @pytest.mark.parametrize("fps", [0.0, -1.0, np.nan, np.inf, "fast", np.array([25.0, 25.0])])
     def test_a_frame_rate_that_is_none(self, path, fps):
         edited(path, lambda file: file["sequences/zoe"].attrs.update({"fps": fps}))
-        with Corpus(path) as corpus, pytest.raises(StoreError, match="has fps = .*; a positive number|needed attribute"):
+        with (
+            Corpus(path) as corpus,
+            pytest.raises(StoreError, match="has fps = .*; a positive number|needed attribute"),
+        ):
             corpus.sequence("zoe")
 
     def test_series_that_are_not_there(self, path):
@@ -504,7 +525,9 @@ class TestHostileCorpus:
                     read("zoe")
             assert corpus.sequence("anna").n_frames == 64
 
-    @pytest.mark.parametrize("name", ["sequences", "sequences/zoe", "sequences/zoe/labels", "sequences/zoe/labels/valence"])
+    @pytest.mark.parametrize(
+        "name", ["sequences", "sequences/zoe", "sequences/zoe/labels", "sequences/zoe/labels/valence"]
+    )
     def test_links_into_another_file_are_not_followed(self, path, tmp_path, name):
         """Not even opened: a link may name a device or a pipe, which would block for ever."""
         os.mkfifo(tmp_path / "pipe")

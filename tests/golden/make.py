@@ -1,7 +1,8 @@
 """Make the golden files beside this script: ``python -m tests.golden.make``. Needs the x264 program (Debian's 0.164).
 
 ``x264_slices.json`` comes from the x264 program alone: the bytes and the digest of its slices on the same LR frames.
-``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. Both hold for the PyAV of constraints.txt.
+``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. Both hold for the PyAV that
+constraints.txt pins.
 """
 
 import hashlib

@@ -91,20 +91,29 @@ def ivf(packets: list[bytes], standard: str) -> bytes:
     return data + b"".join(struct.pack("<IQ", len(packet), i) + packet for i, packet in enumerate(packets))
 
 
-def trace(packets: list[bytes], standard: str) -> str:
-    """What FFmpeg's ``trace_headers`` prints: every syntax element with its bit position and value."""
+def trace(packets: list[bytes], standard: str) -> tuple[str, bool]:
+    """What FFmpeg's ``trace_headers`` prints: every syntax element with its bit position and value.
+
+    Returns
+    -------
+    text, complete : the lines, and whether they go on to the end of the stream; False where FFmpeg met an error
+    """
     raw = RAW_FORMATS[standard]
     data = b"".join(packets) if raw == standard else ivf(packets, standard)
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     av.logging.set_skip_repeated(False)
     try:
-        with av.open(io.BytesIO(data), format=raw) as container:
-            tracer = av.BitStreamFilterContext("trace_headers", container.streams.video[0])
-            with av.logging.Capture() as lines:
-                for packet in container.demux(video=0):
-                    tracer.filter(packet if packet.size else None)
-                return "".join(text for _, _, text in lines)
+        with av.logging.Capture() as lines:
+            try:
+                with av.open(io.BytesIO(data), format=raw) as container:
+                    tracer = av.BitStreamFilterContext("trace_headers", container.streams.video[0])
+                    for packet in container.demux(video=0):
+                        tracer.filter(packet if packet.size else None)
+                complete = True
+            except av.FFmpegError:
+                complete = False
+        return "".join(text for _, _, text in lines), complete
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(True)

@@ -109,8 +109,9 @@ def check(packets: list[bytes], standard: str, n_units: int) -> None:
         for unit in units(packets, standard)
         if unit.slice_type
     ]
-    theirs = header_ends(trace(packets, standard), standard)
-    assert ours == theirs
+    text, complete = trace(packets, standard)
+    assert complete
+    assert ours == header_ends(text, standard)
     assert len(ours) >= n_units
     ledger = count_bits(packets, standard)
     assert ledger.bits_total == 8 * sum(map(len, packets))
@@ -156,7 +157,7 @@ def test_vp9_superframes(tmp_path):
     packets = read_ivf((tmp_path / "two.ivf").read_bytes())
     check(packets, "vp9", 101)
     kinds = [unit.kind for unit in units(packets, "vp9")]
-    assert kinds.count("hidden inter frame") == kinds.count("superframe index") > 0
+    assert kinds.count("hidden inter frame") >= kinds.count("superframe index") > 0
     assert kinds.count("repeat frame") > 0
     ledger = count_bits(packets, "vp9")
     assert ledger.bits["bits_nal_overhead"] > 0
