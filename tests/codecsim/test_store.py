@@ -163,7 +163,7 @@ def damage(path: Path, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("streams/scale", np.zeros(3, np.int16), "columns of /streams have different lengths"),
+        ("streams/scale", np.zeros(3, np.int64), "columns of /streams have different lengths"),
         ("streams/scale", np.zeros(4), "/streams/scale is missing or of another type"),
         ("streams/scale", h5py.ExternalLink("/etc/passwd", "/x"), "/streams/scale is missing or of another type"),
         ("streams/scale", h5py.SoftLink("/nowhere"), "/streams/scale is missing or of another type"),
