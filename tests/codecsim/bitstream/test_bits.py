@@ -1,7 +1,7 @@
 """Bits, Exp-Golomb codes, leb128 and the byte stream format, there and back again."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecsim.bitstream.annexb import split, unescape
@@ -42,6 +42,7 @@ skips = st.tuples(st.just("skip"), st.integers(0, 900), st.just(0))
 fields = st.lists(st.one_of(u_fields, ue_fields, se_fields, skips), max_size=60)
 
 
+@settings(deadline=None)
 @given(fields, st.integers(0, 20))
 def test_fields_read_back_what_was_written(fields, start):
     write = {
@@ -112,6 +113,7 @@ def test_take_zeros_stays_where_a_bit_is_set():
     assert reader.u(1) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.binary(max_size=3), st.integers(0, 3))
 def test_leb128_reads_back_what_was_written(value, before, padding):
     groups = [value >> shift & 0x7F for shift in range(0, max(7, value.bit_length()), 7)] + [0] * padding
@@ -129,6 +131,7 @@ def test_leb128_without_end_or_too_large_is_refused(data):
 zeros_and_small = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 255]), max_size=60).map(bytes)
 
 
+@settings(deadline=None)
 @given(zeros_and_small)
 def test_emulation_prevention_round_trip(rbsp):
     nal = escape(b"\x65" + rbsp + b"\x80")
@@ -137,6 +140,7 @@ def test_emulation_prevention_round_trip(rbsp):
     assert b"\0\0\1" not in nal
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(2, 6), zeros_and_small), min_size=1, max_size=6), st.integers(0, 4))
 def test_split_finds_every_unit_and_covers_the_packet(parts, trailing):
     nals = [escape(b"\x65" + rbsp + b"\x80") for _, rbsp in parts]

@@ -129,7 +129,10 @@ def test_the_message_says_where(standard):
     ("standard", "packet"),
     [
         ("h264", b"\0\0\1\x67" + b"\x64\0\x0a" + b"\xff" * 3 + b"\0" * 12 + b"\xff"),  # sizes of 32 leading zeros
-        ("h264", (b"\0\0\1\x09\xf0" * 50_000)),
+        ("h264", b"\0\0\1\x09\xf0" * 50_000),
+        ("h264", b"\0\0\1\x09" * 70_000),
+        ("hevc", b"\0\0\1\x46\1" * 70_000),
+        ("av1", b"\x12\0" * 70_000),
         ("hevc", b"\0\0\1\x42\1" + b"\xff" * 5000),
         ("av1", b"\x12\0" * 50_000),
         ("av1", b"\x0a\xff\xff\xff\xff\x0f"),
