@@ -1,11 +1,16 @@
 """Files that appear whole or not at all: written under another name, flushed, synced, renamed."""
 
 import contextlib
+import glob
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from codecsim.errors import StoreError
+import h5py
+
+from codecsim.errors import CodecsimError, StoreError
 
 
 @contextlib.contextmanager
@@ -20,6 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     StoreError
         If the folder cannot be written or the disk is full. The file that stood at `path` is untouched.
     """
+    if not path.name:
+        raise StoreError(f"cannot write {path}: it is a folder; name a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,16 +35,40 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, StoreError):
+        _remove(temporary)
+        if isinstance(error, CodecsimError):
             raise
+        reason = error if error.filename else error.strerror or error
         raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; what was finished before is kept. "
+            f"cannot write {path}: {reason}; what was finished before is kept. "
             "Free space or name a folder that you may write to, and run the same command again"
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+@contextlib.contextmanager
+def replacing_hdf5(path: Path, *, track_order: bool = False) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """Yield an HDF5 file to fill, which appears at `path` as with `replacing`, and a function to call now and then.
+
+    HDF5 must not learn of a full disk: its error comes up as OSError or RuntimeError, in a call, in a destructor or
+    while the file is closed, and the process dies of SIGSEGV when it exits. So the first error is kept here while HDF5
+    goes on writing into the void; the function raises it, and so does the end of the context.
+
+    Raises
+    ------
+    StoreError
+        As `replacing`.
+    """
+    with replacing(path) as temporary, _Sink(temporary) as sink:
+        try:
+            with h5py.File(sink, "w", libver="v110", track_order=track_order) as file:
+                yield file, sink.check
+        except Exception:
+            sink.check()
+            raise
+        sink.check()
 
 
 def sync(path: Path) -> None:
@@ -51,17 +82,56 @@ def sync(path: Path) -> None:
 
 def sweep_leftovers(path: Path) -> None:
     """Remove the temporary files that killed processes left beside `path`; those of live processes stay."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if process.isdigit() and not _alive(int(process)):
-            leftover.unlink(missing_ok=True)
+        if process.isdecimal() and not _alive(int(process)):
+            _remove(leftover)
 
 
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
     return process != os.getpid()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file if that can be done; where it cannot, the error that led here says more."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+class _Sink(io.FileIO):
+    """A file that claims to take every byte, and keeps the first error."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error that was kept, if there is one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        with self._keeping():
+            written = 0
+            while written < len(view):
+                written += super().write(view[written:])
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._keeping():
+            return super().truncate(size)
+        return size or 0
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error

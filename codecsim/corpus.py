@@ -14,18 +14,19 @@ Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import replacing, sweep_leftovers
-from codecsim.errors import StoreError, UsageError
+from codecsim.atomic import replacing_hdf5, sweep_leftovers
+from codecsim.errors import CodecsimError, StoreError, UsageError
 
 SCHEMA = "codecsim-corpus"
 SCHEMA_VERSION = 1
@@ -35,6 +36,14 @@ HR_SIDE = 96
 _CHUNK_FRAMES = 64
 _MAX_FRAMES = 2**24
 """Most frames of one sequence that are believed (7.8 days at 25 fps): a damaged file must not take all memory."""
+
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
+"""What h5py raises when it meets damage."""
+_MAX_FPS = 1e6
+_MAX_CHUNK_BYTES = 2**26
+_MAX_COMPRESSION = 1100
+"""Most bytes that one stored byte can stand for: deflate reaches 1032."""
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 Frames = npt.NDArray[np.uint8]
 
@@ -71,11 +80,16 @@ class Corpus:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "corpus")
-        if not isinstance(self._file.get("sequences"), h5py.Group):
+        try:
+            with self._damage("the list of sequences"):
+                self._sequences = _member(self._file, "sequences")
+                if not isinstance(self._sequences, h5py.Group):
+                    raise StoreError(
+                        f"{self.path}: not a whole corpus (no group /sequences); make it again with `codecsim prepare`"
+                    )
+        except BaseException:
             self._file.close()
-            raise StoreError(
-                f"{self.path}: not a whole corpus (no group /sequences); make it again with `codecsim prepare`"
-            )
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -91,77 +105,87 @@ class Corpus:
 
     def sequences(self) -> list[Sequence]:
         """All sequences, by name, in the order in which they were written."""
-        return [self.sequence(name) for name in self._file["sequences"]]
+        with self._damage("the list of sequences"):
+            names = list(self._sequences)
+        return [self.sequence(name) for name in names]
 
     def sequence(self, name: str) -> Sequence:
         """Describe the sequence `name`; `StoreError` where it is missing or damaged."""
-        group = self._group(name)
-        frames = group["frames"]
-        try:
-            described = Sequence(
-                corpus=self.path,
-                name=name,
-                n_frames=int(frames.shape[0]),
-                fps=float(group.attrs["fps"]),
-                subject=str(group.attrs["subject"]),
-                split=str(group.attrs["split"]),
-                source=str(group.attrs["source"]),
-                digest=str(group.attrs["digest"]),
-                tasks=tuple(group["labels"]) if "labels" in group else (),
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise StoreError(f"{self.path}: sequence {name!r} lacks a needed attribute: {error}") from error
-        if not (0 < described.fps < 1e6):
+        with self._damage(f"sequence {name!r}"):
+            group, frames = self._group(name)
+            labels = _member(group, "labels")
+            try:
+                described = Sequence(
+                    corpus=self.path,
+                    name=name,
+                    n_frames=int(frames.shape[0]),
+                    fps=float(group.attrs["fps"]),
+                    subject=_text(group.attrs["subject"]),
+                    split=_text(group.attrs["split"]),
+                    source=_text(group.attrs["source"]),
+                    digest=_text(group.attrs["digest"]),
+                    tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
+                )
+            except (KeyError, ValueError, TypeError) as error:
+                raise StoreError(f"{self.path}: sequence {name!r} lacks a needed attribute: {error}") from error
+        if not 0 < described.fps < _MAX_FPS:
             raise StoreError(f"{self.path}: sequence {name!r} has fps = {described.fps}; a positive number is needed")
         return described
 
     def frames(self, name: str, start: int = 0, stop: int | None = None) -> Frames:
         """HR frames `start` (inclusive) to `stop` (exclusive) of a sequence: uint8, shape=(T, 96, 96)."""
-        dataset = self._group(name)["frames"]
-        try:
-            return np.asarray(dataset[start:stop])
-        except OSError as error:
-            raise StoreError(
-                f"{self.path}: the frames of {name!r} are damaged ({error}); make the corpus again"
-            ) from error
+        with self._damage(f"the picture data of {name!r}"):
+            return np.asarray(self._group(name)[1][start:stop])
 
     def labels(self, name: str, task: str) -> npt.NDArray[np.generic]:
         """Labels of one task, shape=(T,); float32 with NaN where unlabelled, or integer classes."""
-        return self._series(name, f"labels/{task}")
+        return self._series(name, ("labels", task))
 
     def boxes(self, name: str) -> npt.NDArray[np.generic]:
         """Crop of each frame in source pixels (x, y, w, h): float32, shape=(T, 4)."""
-        return self._series(name, "boxes")
+        return self._series(name, ("boxes",), 4)
 
     def pts_seconds(self, name: str) -> npt.NDArray[np.generic]:
         """Time of each frame in its source, in seconds: float64, shape=(T,)."""
-        return self._series(name, "pts_seconds")
+        return self._series(name, ("pts_seconds",))
 
-    def _group(self, name: str) -> h5py.Group:
-        group = self._file["sequences"].get(name)
+    def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
+        """The group of a sequence and its frames, after it was made sure that these can be read in safety."""
+        group = _member(self._sequences, name)
         if group is None:
-            raise StoreError(
-                f"{self.path}: no sequence {name!r}; it holds {', '.join(self._file['sequences']) or 'none'}"
-            )
-        frames = group.get("frames") if isinstance(group, h5py.Group) else None
+            raise StoreError(f"{self.path}: no sequence {name!r}; it holds {', '.join(self._sequences) or 'none'}")
+        frames = _member(group, "frames")
         if (
-            not isinstance(frames, h5py.Dataset)
+            not _is_stored(frames)
             or frames.dtype != np.uint8
-            or frames.ndim != 3
             or frames.shape[1:] != (HR_SIDE, HR_SIDE)
             or not 0 < frames.shape[0] <= _MAX_FRAMES
         ):
             raise StoreError(
-                f"{self.path}: sequence {name!r} lacks frames of uint8 (T, {HR_SIDE}, {HR_SIDE}); make the corpus again"
+                f"{self.path}: sequence {name!r} lacks frames of uint8 (T, {HR_SIDE}, {HR_SIDE}) stored in this file; "
+                "make the corpus again"
             )
-        return group
+        return group, frames
 
-    def _series(self, name: str, key: str) -> npt.NDArray[np.generic]:
-        group = self._group(name)
-        dataset = group.get(key)
-        if not isinstance(dataset, h5py.Dataset) or dataset.shape[:1] != group["frames"].shape[:1]:
-            raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
-        return np.asarray(dataset[:])
+    def _series(self, name: str, keys: tuple[str, ...], *columns: int) -> npt.NDArray[np.generic]:
+        key = "/".join(keys)
+        with self._damage(f"{key} of {name!r}"):
+            member, frames = self._group(name)
+            for part in keys:
+                member = _member(member, part)
+            if not _is_stored(member) or member.shape != (frames.shape[0], *columns) or member.dtype.kind not in "fiu":
+                raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
+            return np.asarray(member[:])
+
+    @contextlib.contextmanager
+    def _damage(self, what: str) -> Iterator[None]:
+        """HDF5 meets damage with errors of any kind; each becomes a `StoreError`."""
+        try:
+            yield
+        except CodecsimError:
+            raise
+        except _DAMAGE as error:
+            raise StoreError(f"{self.path}: {what} is damaged ({error}); make the corpus again") from error
 
 
 class CorpusWriter:
@@ -176,14 +200,14 @@ class CorpusWriter:
     def __init__(self, path: str | Path, *, attributes: Mapping[str, str | int | float] | None = None) -> None:
         self.path = Path(path)
         self._attributes = dict(attributes or {})
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         sweep_leftovers(self.path)
-        temporary = self._stack.enter_context(replacing(self.path))
-        self._file = self._stack.enter_context(h5py.File(temporary, "w", libver="v110", track_order=True))
-        self._file.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **self._attributes})
-        self._file.create_group("sequences", track_order=True)
+        with contextlib.ExitStack() as stack:
+            self._file, self._check_disk = stack.enter_context(replacing_hdf5(self.path, track_order=True))
+            put_attributes(self._file, {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **self._attributes})
+            self._file.create_group("sequences", track_order=True)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -197,25 +221,34 @@ class CorpusWriter:
     ) -> Iterator["SequenceWriter"]:
         """Add one sequence; append frames to what this yields. Its digest is written when the context ends.
 
+        Where the context ends with an error, the sequence is taken out again.
+
         Raises
         ------
         UsageError
-            If the name is taken, empty, or holds a slash.
+            If the name is taken, empty, no UTF-8 or holds a slash, `fps` is not positive, or no frame was appended.
         """
-        if not name or "/" in name or name in (".", "..") or name in self._file["sequences"]:
-            raise UsageError(f"a corpus cannot take {name!r} as a sequence: names are unique, not empty, without '/'")
+        if not _is_name(name) or name in self._file["sequences"]:
+            raise UsageError(f"a corpus cannot take {name!r} as a sequence: names are unique UTF-8 text without '/'")
+        if not 0 < fps < _MAX_FPS:
+            raise UsageError(f"sequence {name!r} has fps = {fps}; a positive number of frames per second is needed")
         group = self._file["sequences"].create_group(name, track_order=True)
-        writer = SequenceWriter(group)
-        yield writer
-        writer.finish()
-        group.attrs.update({"subject": subject, "split": split, "fps": float(fps), "source": source})
+        try:
+            writer = SequenceWriter(group, self._check_disk)
+            yield writer
+            writer.finish()
+            put_attributes(group, {"subject": subject, "split": split, "fps": float(fps), "source": source})
+        except BaseException:
+            del self._file["sequences"][name]
+            raise
 
 
 class SequenceWriter:
     """Takes the frames of one sequence, a batch at a time, in constant memory."""
 
-    def __init__(self, group: h5py.Group) -> None:
+    def __init__(self, group: h5py.Group, check_disk: Callable[[], None]) -> None:
         self._group = group
+        self._check_disk = check_disk
         self._hash = hashlib.sha256()
         self._frames = group.create_dataset(
             "frames",
@@ -227,53 +260,60 @@ class SequenceWriter:
             compression="gzip",
             compression_opts=1,
         )
-        self._pending: list[Frames] = []
+        self._block = np.empty((_CHUNK_FRAMES, HR_SIDE, HR_SIDE), np.uint8)
+        self._pending = 0
         self._times: list[float] = []
         self._boxes: list[tuple[float, float, float, float]] = []
 
     @property
     def n_frames(self) -> int:
         """Frames that were appended so far."""
-        return int(self._frames.shape[0]) + len(self._pending)
+        return len(self._times)
 
     def append(
         self, frame: Frames, *, pts_seconds: float, box: tuple[float, float, float, float] | None = None
     ) -> None:
-        """Append one HR frame: uint8, shape=(96, 96), its time in the source, its crop (x, y, w, h) if known."""
+        """Append one HR frame, copied: uint8, shape=(96, 96), its time in the source, its crop (x, y, w, h)."""
         if frame.shape != (HR_SIDE, HR_SIDE) or frame.dtype != np.uint8:
             raise UsageError(f"a corpus takes frames of uint8 ({HR_SIDE}, {HR_SIDE}), not {frame.dtype} {frame.shape}")
-        self._pending.append(frame)
+        self._block[self._pending] = frame
+        self._pending += 1
         self._times.append(pts_seconds)
         if box is not None:
             self._boxes.append(box)
-        if len(self._pending) == _CHUNK_FRAMES:
+        if self._pending == _CHUNK_FRAMES:
             self._flush()
 
     def labels(self, task: str, values: npt.NDArray[np.generic]) -> None:
         """Attach the labels of one task, shape=(T,), once all frames are appended."""
+        if not _is_name(task) or task in self._group.get("labels", ()):
+            raise UsageError(f"a sequence cannot take {task!r} as a task: names are unique UTF-8 text without '/'")
         if values.shape != (self.n_frames,):
             raise UsageError(f"labels {task!r} have shape {values.shape}; the sequence has {self.n_frames} frames")
         self._group.require_group("labels").create_dataset(task, data=values)
 
     def finish(self) -> None:
         """Write what is pending and the digest."""
+        if self.n_frames == 0:
+            raise UsageError(f"sequence {self._group.name.rpartition('/')[2]!r} has no frames; leave it out")
         self._flush()
         self._group.create_dataset("pts_seconds", data=np.asarray(self._times, np.float64))
         if self._boxes:
             if len(self._boxes) != self.n_frames:
                 raise UsageError(f"{len(self._boxes)} boxes for {self.n_frames} frames: give one for each, or none")
             self._group.create_dataset("boxes", data=np.asarray(self._boxes, np.float32))
-        self._group.attrs["digest"] = self._hash.hexdigest()
+        put_attributes(self._group, {"digest": self._hash.hexdigest()})
 
     def _flush(self) -> None:
-        if not self._pending:
+        if self._pending == 0:
             return
-        block = np.stack(self._pending)
+        block = self._block[: self._pending]
         self._hash.update(block.data)
         start = self._frames.shape[0]
         self._frames.resize(start + len(block), axis=0)
         self._frames[start:] = block
-        self._pending.clear()
+        self._pending = 0
+        self._check_disk()
 
 
 def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
@@ -290,11 +330,15 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
         raise StoreError(f"{path}: no such file") from None
     except OSError as error:
         raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
-    found = file.attrs.get("schema"), file.attrs.get("schema_version")
+    try:
+        found = _text(file.attrs.get("schema")), str(file.attrs.get("schema_version"))
+    except _DAMAGE as error:
+        file.close()
+        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
     if found[0] != schema:
         file.close()
         raise StoreError(f"{path}: not a {what} file: its schema is {found[0]!r}, {schema!r} is needed")
-    if found[1] != version:
+    if found[1] != str(version):
         file.close()
         raise StoreError(
             f"{path}: {what} of schema version {found[1]}, this codecsim reads version {version}; "
@@ -307,6 +351,55 @@ def is_corpus(path: Path) -> bool:
     """Whether `path` is an HDF5 file that claims to be a corpus."""
     try:
         with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("schema") == SCHEMA)
-    except OSError:
+            return _text(file.attrs.get("schema")) == SCHEMA
+    except _DAMAGE:
         return False
+
+
+def _is_name(name: str) -> bool:
+    return name not in ("", ".", "..") and name.encode("utf-8", "replace").translate(None, b"/\0").decode() == name
+
+
+def put_attributes(node: h5py.Group, attributes: Mapping[str, str | int | float]) -> None:
+    """Set attributes, text at a fixed length: such text lies in the header, which has a checksum.
+
+    Text of variable length lies in a heap without one, and HDF5 2.0 reads a damaged heap for ever.
+    """
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            text = value.encode("utf-8", "surrogateescape")
+            node.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
+        else:
+            node.attrs[name] = value
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _member(group: object, name: str) -> Any:
+    """What `group` holds itself under `name`: None for paths and for links, which may lead into any other file."""
+    if not isinstance(group, h5py.Group) or not _is_name(name):
+        return None
+    links, key = group.id.links, name.encode()
+    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        return None
+    return group[name]
+
+
+def _is_stored(dataset: object) -> bool:
+    """Whether this is a dataset that lies in its own file, and holds no less than it claims, so that it can be read.
+
+    A dataset that only declares a huge shape, refers to other files, or unpacks without bound would take all memory.
+    """
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.is_virtual or dataset.external:
+        return False
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
+    return (
+        _FILTERS.issuperset(filters)
+        and filters.count(h5py.h5z.FILTER_DEFLATE) <= 1
+        and chunk_bytes <= _MAX_CHUNK_BYTES
+        and dataset.nbytes <= _MAX_COMPRESSION * dataset.id.get_storage_size()
+    )

@@ -68,7 +68,14 @@ def resize(frames: Frames, height: int, width: int, *, border: Border = "mirror"
     Returns
     -------
     resized : uint8, shape=(T, height, width) or (height, width)
+
+    Raises
+    ------
+    UsageError
+        If the frames are of another type or shape, or a size is below 1.
     """
+    if frames.dtype != np.uint8 or frames.ndim not in (2, 3):
+        raise UsageError(f"cannot scale frames of {frames.dtype} {frames.shape}; uint8 (T, H, W) or (H, W) is needed")
     if frames.ndim == 2:
         return resize(frames[np.newaxis], height, width, border=border).reshape(height, width)
     if frames.shape[1:] == (height, width):
@@ -76,7 +83,7 @@ def resize(frames: Frames, height: int, width: int, *, border: Border = "mirror"
     rows = resampling_matrix(frames.shape[1], height, border=border)
     columns = resampling_matrix(frames.shape[2], width, border=border).T
     resized = np.empty((len(frames), height, width), np.uint8)
-    batch = max(1, _BATCH_PIXELS // max(frames[0].size, height * width))
+    batch = max(1, _BATCH_PIXELS // max(frames.shape[1] * frames.shape[2], height * width))
     for start in range(0, len(frames), batch):
         block = frames[start : start + batch]
         shrunk = _to_uint8(rows @ block.astype(np.float32))

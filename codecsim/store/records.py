@@ -1,15 +1,18 @@
 """Records: rows of a sweep in memory, and how they become an HDF5 file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import replacing
+from codecsim.atomic import replacing_hdf5
 from codecsim.store.schema import (
     PACKET_COLUMNS,
     SCHEMA,
@@ -49,35 +52,45 @@ def column_array(column: Column, values: Sequence[object]) -> npt.NDArray[np.gen
 
 def write_part(path: Path, records: Records) -> None:
     """Write a part: it appears at `path` whole, or not at all."""
-    with replacing(path) as temporary, SweepWriter(temporary) as writer:
+    with SweepWriter(path) as writer:
         writer.streams(records.streams)
         writer.append(records.packets, records.bitstream)
 
 
 class SweepWriter:
-    """Writes a sweep file front to back: the stream columns at once, packets and bytes in pieces, in bounded memory."""
+    """Writes a sweep file front to back: the stream columns at once, packets and bytes in pieces, in bounded memory.
+
+    The file appears at `path` whole, when the context ends without an error.
+
+    Parameters
+    ----------
+    path : where the file is to stand
+    attributes : root attributes, stored as JSON
+    """
 
     def __init__(self, path: Path, attributes: Mapping[str, object] | None = None) -> None:
-        self._file = h5py.File(path, "w", libver="v110")
-        self._file.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION})
-        for name, value in (attributes or {}).items():
-            self._file.attrs[name] = json.dumps(value, sort_keys=True)
-        self._packets = {
-            column.name: _Appender(self._file, f"packets/{column.name}", storage_dtype(column), _ROWS_A_CHUNK)
-            for column in PACKET_COLUMNS
-        }
-        self._bitstream = _Appender(self._file, "bitstream", np.dtype(np.uint8), _BYTES_A_CHUNK, compressed=False)
+        self._path = path
+        self._attributes = dict(attributes or {})
 
-    def __enter__(self) -> "SweepWriter":
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._file, self._check_disk = stack.enter_context(replacing_hdf5(self._path))
+            self._file.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION})
+            for name, value in self._attributes.items():
+                self._file.attrs[name] = json.dumps(value, sort_keys=True)
+            self._packets = {
+                column.name: self._appender(f"packets/{column.name}", storage_dtype(column), _ROWS_A_CHUNK)
+                for column in PACKET_COLUMNS
+            }
+            self._bitstream = self._appender("bitstream", np.dtype(np.uint8), _BYTES_A_CHUNK, compressed=False)
+            stack.push(self._flush)
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        try:
-            if error[0] is None:
-                for appender in (*self._packets.values(), self._bitstream):
-                    appender.flush()
-        finally:
-            self._file.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
 
     def streams(self, streams: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Write all columns of /streams."""
@@ -98,17 +111,25 @@ class SweepWriter:
             appender.append(packets[name])
         self._bitstream.append(bitstream)
 
+    def _flush(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for appender in (*self._packets.values(), self._bitstream):
+                appender.flush()
+
+    def _appender(self, name: str, dtype: np.dtype[np.generic], chunk: int, *, compressed: bool = True) -> "_Appender":
+        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed else {}
+        dataset = self._file.create_dataset(
+            name, shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=dtype, fletcher32=True, **filters
+        )
+        return _Appender(dataset, self._check_disk)
+
 
 class _Appender:
     """One growing dataset; small pieces are gathered before they are written. Each chunk carries a checksum."""
 
-    def __init__(
-        self, file: h5py.File, name: str, dtype: np.dtype[np.generic], chunk: int, *, compressed: bool = True
-    ) -> None:
-        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed else {}
-        self._dataset = file.create_dataset(
-            name, shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=dtype, fletcher32=True, **filters
-        )
+    def __init__(self, dataset: h5py.Dataset, check_disk: Callable[[], None]) -> None:
+        self._dataset = dataset
+        self._check_disk = check_disk
         self._pieces: list[npt.NDArray[np.generic]] = []
         self._pending = 0
 
@@ -127,3 +148,4 @@ class _Appender:
         self._dataset[start:] = block
         self._pieces.clear()
         self._pending = 0
+        self._check_disk()

@@ -230,6 +230,12 @@ class TestReplacingHdf5:
             replace_hdf5(old, RuntimeError("Can't decrement id ref count"))
         assert_untouched(old)
 
+    def test_a_write_that_was_cut_short_is_an_error(self, tmp_path):
+        with largest_file(10), atomic._Sink(tmp_path / "file") as sink:
+            assert sink.write(bytes(20)) == 20
+            with pytest.raises(OSError, match="File too large"):
+                sink.check()
+
     def test_the_process_ends_in_peace_after_a_full_disk(self, tmp_path):
         """With a file of HDF5's own it dies of SIGSEGV at exit and writes of ignored exceptions."""
         program = f"""
