@@ -38,7 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
         if isinstance(error, CodecsimError):
             raise
-        reason = error if error.filename else error.strerror or error
+        # A file where a folder is needed: mkdir calls that "File exists".
+        reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        reason += f": {str(error.filename)!r}" if error.filename else ""
         raise StoreError(
             f"cannot write {path}: {reason}; what was finished before is kept. "
             "Free space or name a folder that you may write to, and run the same command again"

@@ -203,12 +203,13 @@ def _x264(settings: EncoderSettings, value: float) -> Mapping[str, str]:
 def _x265(settings: EncoderSettings, value: float) -> Mapping[str, str]:
     # One thread a job. With CTUs of 64 (the default) or 32, x265 4.2 gives other bits on every run where the frame is a
     # single CTU (it reads memory that it never wrote); 16 is its smallest, so frames need more than 16 pixels.
-    params = {"log-level": "none", "pools": "none", "frame-threads": "1", "ctu": "16"}
+    # Its cutree, which CRF and bit-rate modes use, writes past its buffers on frames this small.
+    params = {"log-level": "none", "pools": "none", "frame-threads": "1", "ctu": "16", "cutree": "0"}
     options = {"preset": settings.preset or "medium"} | _generic(settings)
     if settings.tune or settings.low_delay:
         options["tune"] = settings.tune or "zerolatency"
     if settings.low_delay:
-        params |= {"bframes": "0", "rc-lookahead": "0", "b-adapt": "0", "scenecut": "0", "cutree": "0"}
+        params |= {"bframes": "0", "rc-lookahead": "0", "b-adapt": "0", "scenecut": "0"}
     if settings.bframes is not None:
         params["bframes"] = str(settings.bframes)
     match settings.mode:

@@ -1,11 +1,14 @@
 """Where jobs run: in this process, or in worker processes of their own."""
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
 from typing import TypeVar
 
 from codecsim.errors import CodecsimError
@@ -53,20 +56,28 @@ def _run_processes(
     function: Callable[[Task], Outcome], tasks: Iterator[Task], workers: int
 ) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
     retries: list[tuple[Task, int]] = []
+    context = get_context("spawn")
     with _one_blas_thread():
         while True:
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            lifeline, held = context.Pipe(duplex=False)
+            pool = ProcessPoolExecutor(workers, context, _end_with, (lifeline,))
             in_flight: dict[Future[Outcome], tuple[Task, int]] = {}
             broken: list[tuple[Task, int]] = []
+            is_broken = False
             # A task that broke a pool runs alone: whoever dies then is known.
             width = 1 if retries else 2 * workers
             try:
                 while True:
-                    while len(in_flight) < width and not broken:
+                    while len(in_flight) < width and not is_broken:
                         queued = retries.pop() if retries else next(((task, 0) for task in tasks), None)
                         if queued is None:
                             break
-                        in_flight[pool.submit(function, queued[0])] = queued
+                        try:
+                            with _no_interrupt():
+                                in_flight[pool.submit(function, queued[0])] = queued
+                        except BrokenProcessPool:  # an idle worker died
+                            retries.append(queued)
+                            is_broken = True
                     if not in_flight:
                         break
                     for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
@@ -75,22 +86,45 @@ def _run_processes(
                             outcome = future.result()
                         except BrokenProcessPool:
                             broken.append((task, tries + 1))
+                            is_broken = True
                         else:
                             yield task, outcome
-                    if broken:
-                        broken += [(task, tries + 1) for task, tries in in_flight.values()]
-                        break
                     if not retries:
                         width = 2 * workers
+            except (KeyboardInterrupt, GeneratorExit):
+                held.close()  # nobody waits for what is in flight: the workers end at once
+                raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-            if not broken:
+                held.close()
+                lifeline.close()
+            if not is_broken:
                 return
             for task, tries in broken:
                 if tries >= _TRIES and len(broken) == 1:
                     yield task, WorkerDied("its worker process died twice; see the system's log for why")
                 else:
                     retries.append((task, tries))
+
+
+def _end_with(lifeline: "Connection[object, object]") -> None:
+    """Let this worker end when the other end of `lifeline` is closed: when its parent is interrupted, or killed."""
+
+    def watch() -> None:
+        lifeline.poll(None)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back; workers started meanwhile never get it, so that it is this process that ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

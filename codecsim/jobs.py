@@ -158,17 +158,23 @@ def collect(results: Ordered[Result]) -> Records:
     )
 
 
-@lru_cache(maxsize=1)
 def hr_frames(corpus: Path, name: str, digest: str) -> Frames:
     """HR frames of a sequence, after their digest was checked; the last sequence asked for stays in memory."""
-    with Corpus(corpus) as opened:
-        frames = opened.frames(name)
-    found = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
-    if found != digest:
-        raise StoreError(
-            f"{corpus}: the frames of {name!r} have digest {found[:12]}…, not {digest[:12]}…; make it again"
-        )
-    return frames
+    asked = corpus, name, digest
+    if asked not in _hr:
+        _hr.clear()  # first, so that two long sequences are never in memory together
+        with Corpus(corpus) as opened:
+            frames = opened.frames(name)
+        found = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+        if found != digest:
+            raise StoreError(
+                f"{corpus}: the frames of {name!r} have digest {found[:12]}…, not {digest[:12]}…; make it again"
+            )
+        _hr[asked] = frames
+    return _hr[asked]
+
+
+_hr: dict[tuple[Path, str, str], Frames] = {}
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Ordered
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from codecsim.codecs import MODES, EncoderSettings, Mode
 from codecsim.corpus import Corpus, CorpusWriter, is_corpus
 from codecsim.encode import encoder_version
-from codecsim.errors import SourceError, UsageError
+from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, expand
@@ -130,8 +131,7 @@ def sweep(
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: at least 1 is needed")
     told = progress or _untold
-    if out.exists():
-        Sweep(out).close()
+    _check_out(out)
     corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
     sequences = []
     for path in corpora:
@@ -219,6 +219,20 @@ def prepare(
     return reports
 
 
+def _check_out(out: Path) -> None:
+    """Refuse an `out` that cannot be added to, before any work."""
+    if out.is_dir():
+        raise StoreError(f"{out} is a folder: name a file in it with --out")
+    if not out.exists():
+        return
+    try:
+        Sweep(out).close()
+    except StoreError as error:
+        raise StoreError(
+            f"{error}. Nothing was touched: name another file with --out, or move this one away"
+        ) from error
+
+
 def _corpora(
     sources: str | Path | Iterable[str | Path], out: Path, faces: FaceSettings, progress: Progress
 ) -> tuple[list[Path], list[str]]:
@@ -234,11 +248,15 @@ def _corpora(
         identity = hashlib.sha256(f"{video_digest(path)} {name} {faces.to_json()}".encode()).hexdigest()[:12]
         target = out.with_name(f"{out.stem}.corpus") / f"{name}-{identity}.h5"
         if not is_corpus(target):
-            with CorpusWriter(target, attributes={"faces": faces.to_json()}) as writer:
-                made = prepare_video(
-                    path, writer, name=name, settings=faces, progress=partial(progress, f"finding the face in {name}")
-                )
-            notes += [f"{name}: {warning}" for warning in made.warnings]
+            try:
+                with CorpusWriter(target, attributes={"faces": faces.to_json()}) as writer:
+                    told = partial(progress, f"finding the face in {name}")
+                    made = prepare_video(path, writer, name=name, settings=faces, progress=told)
+            except BaseException:
+                with suppress(OSError):
+                    target.parent.rmdir()  # where nothing is in it
+                raise
+            notes += [warning if warning.startswith(name) else f"{name}: {warning}" for warning in made.warnings]
         corpora.append(target)
     return corpora, notes
 

@@ -225,6 +225,5 @@ def _pred_weight_table(r: BitReader, sps: Sps, n_refs: tuple[int, int]) -> None:
     for n in n_refs:
         luma = r.u(n)
         chroma = r.u(n) if sps.chroma_array_type else 0
-        for i in reversed(range(n)):
-            for _ in range(2 * (luma >> i & 1) + 4 * (chroma >> i & 1)):
-                r.se()
+        for _ in range(2 * luma.bit_count() + 4 * chroma.bit_count()):
+            r.se()

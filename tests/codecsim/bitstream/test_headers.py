@@ -153,9 +153,13 @@ def test_vp9_superframes(tmp_path):
         subprocess.run([*command.split(), "-pass", number, "two.ivf"], cwd=tmp_path, check=True)
     packets = read_ivf((tmp_path / "two.ivf").read_bytes())
     check(packets, "vp9", 101)
-    kinds = [unit.kind for unit in units(packets, "vp9")]
+    found = list(units(packets, "vp9"))
+    kinds = [unit.kind for unit in found]
     assert kinds.count("hidden inter frame") >= kinds.count("superframe index") > 0
-    assert kinds.count("repeat frame") > 0
+    hidden = {unit.qp for unit in found if unit.kind == "hidden inter frame"}
+    repeats = [i for i, unit in enumerate(found) if unit.kind == "repeat frame"]
+    assert {found[i].qp for i in repeats} <= hidden
+    assert any(found[i].qp != found[i - 1].qp for i in repeats)
     ledger = count_bits(packets, "vp9")
     assert ledger.bits["bits_nal_overhead"] > 0
     assert set(ledger.pict_type) == {"I", "P"}

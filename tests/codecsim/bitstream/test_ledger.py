@@ -161,6 +161,15 @@ def test_a_change_of_size_is_refused_by_the_ledger_and_not_by_the_units(standard
         count_bits(packets, standard)
 
 
+def test_a_picture_of_several_slices_has_the_least_restricted_type_and_the_mean_qp():
+    packets = [bytes(packet) for packet in encode("h264", {"qp": "24"}, n=20)]
+    apart = count_bits(packets, "h264")
+    first_b = apart.pict_type.index("B")
+    joined = count_bits([b"".join(packets[:2]), b"".join(packets[2 : first_b + 2])], "h264")
+    assert joined.pict_type == ["P", "B"]
+    np.testing.assert_allclose(joined.qp, [apart.qp[:2].mean(), apart.qp[2 : first_b + 2].mean()], rtol=1e-12)
+
+
 def test_refusals_of_requests():
     with pytest.raises(UsageError, match="h264, hevc, av1, vp9"):
         count_bits([], "mpeg2")

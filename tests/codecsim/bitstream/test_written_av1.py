@@ -324,9 +324,8 @@ def tiles(w: Writer, shift: int, width: int, height: int) -> None:
 
 
 def uniform(w: Writer, log2: int, most: int) -> int:
-    while log2 < most:
-        if not chance(w, 0.3):
-            break
+    more = w.rng.choice([0.3, 0.95])
+    while log2 < most and chance(w, more):
         log2 += 1
     return log2
 
