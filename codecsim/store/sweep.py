@@ -1,7 +1,6 @@
 """Sweep: the HDF5 file of streams, packets and ledgers, opened to read."""
 
 import json
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +38,7 @@ class Sweep:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "sweep")
+        self._columns: Table = {}
         try:
             self._check()
         except BaseException:
@@ -80,13 +80,18 @@ class Sweep:
         """Versions of codecsim and of the libraries that made the file."""
         return dict(self._attribute("versions", "{}"))
 
-    @cached_property
+    @property
     def streams(self) -> Table:
         """All columns, a row a stream; text as str. ``pandas.DataFrame(sweep.streams)`` is the whole table."""
         return {column.name: self.column(column.name) for column in STREAM_COLUMNS}
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """One column of /streams, shape=(n_streams,)."""
+        """One column of /streams, shape=(n_streams,); read once."""
+        if name not in self._columns:
+            self._columns[name] = self._decoded(name)
+        return self._columns[name]
+
+    def _decoded(self, name: str) -> npt.NDArray[Any]:
         dataset = self._file.get(f"streams/{name}")
         if dataset is None:
             raise UsageError(f"no column {name!r}; there are: {', '.join(self._file['streams'])}")
@@ -114,7 +119,7 @@ class Sweep:
 
     def bitstream(self, row: int) -> bytes:
         """The elementary stream of one row."""
-        offset, n_bytes = int(self.streams["offset"][row]), int(self.streams["n_bytes"][row])
+        offset, n_bytes = int(self.column("offset")[row]), int(self.column("n_bytes")[row])
         return self.bytes_between(offset, offset + n_bytes).tobytes()
 
     def bytes_between(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
@@ -126,8 +131,8 @@ class Sweep:
 
     def packet_table(self, row: int) -> Table:
         """Columns of /packets for one stream, in decoding order."""
-        first = int(self.streams["first_packet"][row])
-        return self.packets_between(first, first + int(self.streams["n_packets"][row]))
+        first = int(self.column("first_packet")[row])
+        return self.packets_between(first, first + int(self.column("n_packets")[row]))
 
     def packets_between(self, start: int, stop: int) -> Table:
         """Rows `start` (inclusive) to `stop` (exclusive) of /packets."""
@@ -152,10 +157,9 @@ class Sweep:
 
     def name(self, row: int) -> str:
         """Short name of a stream: SEQUENCE/CODEC/s3/qp24."""
-        streams = self.streams
-        mode = str(streams["mode"][row])
-        value = streams[_VALUE_COLUMNS[mode]][row] if mode in _VALUE_COLUMNS else float("nan")
-        return f"{streams['sequence'][row]}/{streams['codec'][row]}/s{streams['scale'][row]}/{mode}{value:g}"
+        sequence, codec, scale, mode = (self.column(name)[row] for name in ("sequence", "codec", "scale", "mode"))
+        value = self.column(_VALUE_COLUMNS[mode])[row] if mode in _VALUE_COLUMNS else float("nan")
+        return f"{sequence}/{codec}/s{scale}/{mode}{value:g}"
 
     def find(self, text: str) -> list[int]:
         """Rows that `text` names: a row number, the start of a key (6 digits or more), or a name or parts of it.
@@ -164,7 +168,7 @@ class Sweep:
         """
         if text.isdigit() and int(text) < len(self):
             return [int(text)]
-        keys = self.streams["key"]
+        keys = self.column("key")
         if len(text) >= 6 and (rows := np.flatnonzero(np.char.startswith(keys, text))).size:
             return [int(row) for row in rows]
         wanted = text.split("/")
