@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +151,8 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     source = np.repeat(np.arange(len(tables)), [len(table["key"]) for table in tables])
     order = _order(rows, _newest(rows))
-    features = {name: np.concatenate([_features(path, name) for path in sources])[order] for name in FEATURES}
     rows = {name: values[order] for name, values in rows.items()}
+    features = {name: rows.pop(name) for name in FEATURES}
     _write(out, attributes, rows, features, sources=sources, source=source[order])
     for part in parts:
         part.unlink()
@@ -195,27 +196,21 @@ def _write(
         writer.streams(rows)
         for name, values in features.items():
             writer.features(name, values)
-        for start, stop in _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"]):
-            with Sweep(sources[source[start]]) as sweep:
-                last = stop - 1
-                packets = sweep.packets_between(
-                    int(old_packet[start]), int(old_packet[last]) + int(rows["n_packets"][last])
-                )
-                packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), rows["n_packets"][start:stop])
-                writer.append(
-                    packets,
-                    sweep.bytes_between(int(old_offset[start]), int(old_offset[last]) + int(rows["n_bytes"][last])),
-                )
+        runs = _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"])
+        for index, same in groupby(runs, key=lambda run: source[run[0]]):
+            with Sweep(sources[index]) as sweep:
+                for start, stop in same:
+                    last, lengths = stop - 1, rows["n_packets"][start:stop]
+                    packets = sweep.packets_between(int(old_packet[start]), int(old_packet[last] + lengths[-1]))
+                    packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), lengths)
+                    end = int(old_offset[last] + rows["n_bytes"][last])
+                    writer.append(packets, sweep.bytes_between(int(old_offset[start]), end))
 
 
 def _table(path: Path) -> Table:
+    """Columns and features of one source."""
     with Sweep(path) as sweep:
-        return sweep.raw_streams()
-
-
-def _features(path: Path, name: str) -> npt.NDArray[np.float32]:
-    with Sweep(path) as sweep:
-        return sweep.features(name)
+        return sweep.raw_streams() | {name: sweep.features(name) for name in FEATURES}
 
 
 def _newest(rows: Table) -> npt.NDArray[np.intp]:

@@ -38,6 +38,7 @@ class Sweep:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "sweep")
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._columns: Table = {}
         try:
             self._check()
@@ -54,17 +55,17 @@ class Sweep:
         self.close()
 
     def __len__(self) -> int:
-        return int(self._file["streams/key"].shape[0])
+        return int(self._datasets["streams/key"].shape[0])
 
     @property
     def n_bytes(self) -> int:
         """Bytes of all elementary streams."""
-        return int(self._file["bitstream"].shape[0])
+        return int(self._datasets["bitstream"].shape[0])
 
     @property
     def n_packets(self) -> int:
         """Coded frames of all streams."""
-        return int(self._file["packets/stream"].shape[0])
+        return int(self._datasets["packets/stream"].shape[0])
 
     def close(self) -> None:
         """Close the file; what was read stays valid."""
@@ -92,9 +93,9 @@ class Sweep:
         return self._columns[name]
 
     def _decoded(self, name: str) -> npt.NDArray[Any]:
-        dataset = self._file.get(f"streams/{name}")
+        dataset = self._datasets.get(f"streams/{name}")
         if dataset is None:
-            raise UsageError(f"no column {name!r}; there are: {', '.join(self._file['streams'])}")
+            raise UsageError(f"no column {name!r}; there are: {', '.join(column.name for column in STREAM_COLUMNS)}")
         values = self._read(dataset)
         try:
             return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
@@ -103,7 +104,7 @@ class Sweep:
 
     def raw_streams(self) -> Table:
         """All columns as they are stored: text as UTF-8 bytes."""
-        return {column.name: self._read(self._file[f"streams/{column.name}"]) for column in STREAM_COLUMNS}
+        return {column.name: self._read(self._datasets[f"streams/{column.name}"]) for column in STREAM_COLUMNS}
 
     def features(self, name: str) -> npt.NDArray[np.float32]:
         """A vector-valued measure, shape=(n_streams, length); NaN where it was not asked for."""
@@ -112,7 +113,7 @@ class Sweep:
         shape = len(self), FEATURES[name]
         if f"features/{name}" not in self._file:
             return np.full(shape, np.nan, np.float32)
-        dataset = self._dataset(f"features/{name}", Column(name, "float32", ""))
+        dataset = self._opened(f"features/{name}", Column(name, "float32", ""))
         if dataset.shape != shape:
             raise StoreError(f"{self.path}: /features/{name} is {dataset.shape}, not {shape}; the file is damaged")
         return self._read(dataset)
@@ -124,7 +125,7 @@ class Sweep:
 
     def bytes_between(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
         """Bytes `start` (inclusive) to `stop` (exclusive) of /bitstream."""
-        dataset = self._file["bitstream"]
+        dataset = self._datasets["bitstream"]
         if not 0 <= start <= stop <= dataset.shape[0] or stop - start > _MAX_STREAM_BYTES:
             raise StoreError(f"{self.path}: bytes {start} to {stop} lie outside the {dataset.shape[0]} that it holds")
         return self._read(dataset, slice(start, stop))
@@ -136,11 +137,11 @@ class Sweep:
 
     def packets_between(self, start: int, stop: int) -> Table:
         """Rows `start` (inclusive) to `stop` (exclusive) of /packets."""
-        length = self._file["packets/stream"].shape[0]
+        length = self.n_packets
         if not 0 <= start <= stop <= length:
             raise StoreError(f"{self.path}: packets {start} to {stop} lie outside the {length} that it holds")
         return {
-            column.name: self._read(self._file[f"packets/{column.name}"], slice(start, stop))
+            column.name: self._read(self._datasets[f"packets/{column.name}"], slice(start, stop))
             for column in PACKET_COLUMNS
         }
 
@@ -193,15 +194,17 @@ class Sweep:
 
     def _check(self) -> None:
         for group, columns in (("streams", STREAM_COLUMNS), ("packets", PACKET_COLUMNS)):
-            lengths = {self._dataset(f"{group}/{column.name}", column).shape for column in columns}
+            lengths = {self._opened(f"{group}/{column.name}", column).shape for column in columns}
             if len(lengths) != 1 or len(next(iter(lengths))) != 1:
                 raise StoreError(f"{self.path}: the columns of /{group} have different lengths; the file is damaged")
-        self._dataset("bitstream", Column("bitstream", "uint8", ""))
+        self._opened("bitstream", Column("bitstream", "uint8", ""))
 
-    def _dataset(self, name: str, column: Column) -> h5py.Dataset:
+    def _opened(self, name: str, column: Column) -> h5py.Dataset:
+        """A dataset of this very file, of the type of `column`, that claims no more than it can hold."""
+        group, _, _ = name.rpartition("/")
         try:
-            linked = isinstance(self._file.get(name, getlink=True), h5py.HardLink)
-            dataset = self._file[name] if linked else None
+            links = [self._file.get(part, getlink=True) for part in (group, name) if part]
+            dataset = self._file[name] if all(isinstance(link, h5py.HardLink) for link in links) else None
         except (KeyError, OSError, RuntimeError):
             dataset = None
         kind = "S" if column.dtype == "text" else np.dtype(column.dtype).kind
@@ -213,6 +216,7 @@ class Sweep:
             or dataset.nbytes > _MAX_COMPRESSION * dataset.id.get_storage_size()
         ):
             raise StoreError(f"{self.path}: /{name} is missing or of another type; the file is damaged, or not ours")
+        self._datasets[name] = dataset
         return dataset
 
     def _read(self, dataset: h5py.Dataset, rows: slice = slice(None)) -> npt.NDArray[Any]:
