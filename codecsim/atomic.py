@@ -2,13 +2,9 @@
 
 import contextlib
 import glob
-import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import h5py
 
 from codecsim.errors import CodecsimError, StoreError
 
@@ -50,29 +46,6 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-@contextlib.contextmanager
-def replacing_hdf5(path: Path, *, track_order: bool = False) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """Yield an HDF5 file to fill, which appears at `path` as with `replacing`, and a function to call now and then.
-
-    HDF5 must not learn of a full disk: its error comes up as OSError or RuntimeError, in a call, in a destructor or
-    while the file is closed, and the process dies of SIGSEGV when it exits. So the first error is kept here while HDF5
-    goes on writing into the void; the function raises it, and so does the end of the context.
-
-    Raises
-    ------
-    StoreError
-        As `replacing`.
-    """
-    with replacing(path) as temporary, _Sink(temporary) as sink:
-        try:
-            with h5py.File(sink, "w", libver="v110", track_order=track_order) as file:
-                yield file, sink.check
-        except Exception:
-            sink.check()
-            raise
-        sink.check()
-
-
 def sync(path: Path) -> None:
     """Force `path`, a file or a folder, to stable storage."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -104,36 +77,3 @@ def _remove(path: Path) -> None:
     """Remove a file if that can be done; where it cannot, the error that led here says more."""
     with contextlib.suppress(OSError):
         path.unlink()
-
-
-class _Sink(io.FileIO):
-    """A file that claims to take every byte, and keeps the first error."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w+")
-        self._error: OSError | None = None
-
-    def check(self) -> None:
-        """Raise the error that was kept, if there is one."""
-        if self._error is not None:
-            raise self._error
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        with self._keeping():
-            written = 0
-            while written < len(view):
-                written += super().write(view[written:])
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        with self._keeping():
-            return super().truncate(size)
-        return size or 0
-
-    @contextlib.contextmanager
-    def _keeping(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._error = self._error or error

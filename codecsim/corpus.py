@@ -14,7 +14,6 @@ Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 
 import contextlib
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import replacing_hdf5, sweep_leftovers
+from codecsim.atomic import sweep_leftovers
 from codecsim.errors import CodecsimError, StoreError, UsageError
+from codecsim.hdf5 import DAMAGE, is_name, is_stored, member, open_hdf5, put_attributes, replacing_hdf5, text
 
 SCHEMA = "codecsim-corpus"
 SCHEMA_VERSION = 1
@@ -37,13 +37,7 @@ _CHUNK_FRAMES = 64
 _MAX_FRAMES = 2**24
 """Most frames of one sequence that are believed (7.8 days at 25 fps): a damaged file must not take all memory."""
 
-_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
-"""What h5py raises when it meets damage."""
 _MAX_FPS = 1e6
-_MAX_CHUNK_BYTES = 2**26
-_MAX_COMPRESSION = 1100
-"""Most bytes that one stored byte can stand for: deflate reaches 1032."""
-_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 Frames = npt.NDArray[np.uint8]
 
@@ -82,7 +76,7 @@ class Corpus:
         self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "corpus")
         try:
             with self._damage("the list of sequences"):
-                self._sequences = _member(self._file, "sequences")
+                self._sequences = member(self._file, "sequences")
                 if not isinstance(self._sequences, h5py.Group):
                     raise StoreError(
                         f"{self.path}: not a whole corpus (no group /sequences); make it again with `codecsim prepare`"
@@ -113,17 +107,17 @@ class Corpus:
         """Describe the sequence `name`; `StoreError` where it is missing or damaged."""
         with self._damage(f"sequence {name!r}"):
             group, frames = self._group(name)
-            labels = _member(group, "labels")
+            labels = member(group, "labels")
             try:
                 described = Sequence(
                     corpus=self.path,
                     name=name,
                     n_frames=int(frames.shape[0]),
                     fps=float(group.attrs["fps"]),
-                    subject=_text(group.attrs["subject"]),
-                    split=_text(group.attrs["split"]),
-                    source=_text(group.attrs["source"]),
-                    digest=_text(group.attrs["digest"]),
+                    subject=text(group.attrs["subject"]),
+                    split=text(group.attrs["split"]),
+                    source=text(group.attrs["source"]),
+                    digest=text(group.attrs["digest"]),
                     tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
                 )
             except (KeyError, ValueError, TypeError) as error:
@@ -151,12 +145,12 @@ class Corpus:
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
         """The group of a sequence and its frames, after it was made sure that these can be read in safety."""
-        group = _member(self._sequences, name)
+        group = member(self._sequences, name)
         if group is None:
             raise StoreError(f"{self.path}: no sequence {name!r}; it holds {', '.join(self._sequences) or 'none'}")
-        frames = _member(group, "frames")
+        frames = member(group, "frames")
         if (
-            not _is_stored(frames)
+            not is_stored(frames)
             or frames.dtype != np.uint8
             or frames.shape[1:] != (HR_SIDE, HR_SIDE)
             or not 0 < frames.shape[0] <= _MAX_FRAMES
@@ -170,12 +164,13 @@ class Corpus:
     def _series(self, name: str, keys: tuple[str, ...], *columns: int) -> npt.NDArray[np.generic]:
         key = "/".join(keys)
         with self._damage(f"{key} of {name!r}"):
-            member, frames = self._group(name)
+            found: Any
+            found, frames = self._group(name)
             for part in keys:
-                member = _member(member, part)
-            if not _is_stored(member) or member.shape != (frames.shape[0], *columns) or member.dtype.kind not in "fiu":
+                found = member(found, part)
+            if not is_stored(found) or found.shape != (frames.shape[0], *columns) or found.dtype.kind not in "fiu":
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
-            return np.asarray(member[:])
+            return np.asarray(found[:])
 
     @contextlib.contextmanager
     def _damage(self, what: str) -> Iterator[None]:
@@ -184,7 +179,7 @@ class Corpus:
             yield
         except CodecsimError:
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise StoreError(f"{self.path}: {what} is damaged ({error}); make the corpus again") from error
 
 
@@ -228,7 +223,7 @@ class CorpusWriter:
         UsageError
             If the name is taken, empty, no UTF-8 or holds a slash, `fps` is not positive, or no frame was appended.
         """
-        if not _is_name(name) or name in self._file["sequences"]:
+        if not is_name(name) or name in self._file["sequences"]:
             raise UsageError(f"a corpus cannot take {name!r} as a sequence: names are unique UTF-8 text without '/'")
         if not 0 < fps < _MAX_FPS:
             raise UsageError(f"sequence {name!r} has fps = {fps}; a positive number of frames per second is needed")
@@ -286,7 +281,7 @@ class SequenceWriter:
 
     def labels(self, task: str, values: npt.NDArray[np.generic]) -> None:
         """Attach the labels of one task, shape=(T,), once all frames are appended."""
-        if not _is_name(task) or task in self._group.get("labels", ()):
+        if not is_name(task) or task in self._group.get("labels", ()):
             raise UsageError(f"a sequence cannot take {task!r} as a task: names are unique UTF-8 text without '/'")
         if values.shape != (self.n_frames,):
             raise UsageError(f"labels {task!r} have shape {values.shape}; the sequence has {self.n_frames} frames")
@@ -316,90 +311,10 @@ class SequenceWriter:
         self._check_disk()
 
 
-def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
-    """Open an HDF5 file of ours to read, after its schema was checked.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, is not HDF5, is damaged, or is of another schema or schema version.
-    """
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except OSError as error:
-        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
-    try:
-        found = _text(file.attrs.get("schema")), str(file.attrs.get("schema_version"))
-    except _DAMAGE as error:
-        file.close()
-        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
-    if found[0] != schema:
-        file.close()
-        raise StoreError(f"{path}: not a {what} file: its schema is {found[0]!r}, {schema!r} is needed")
-    if found[1] != str(version):
-        file.close()
-        raise StoreError(
-            f"{path}: {what} of schema version {found[1]}, this codecsim reads version {version}; "
-            "open it with the codecsim that wrote it, or make it again"
-        )
-    return file
-
-
 def is_corpus(path: Path) -> bool:
     """Whether `path` is an HDF5 file that claims to be a corpus."""
     try:
         with h5py.File(path, "r") as file:
-            return _text(file.attrs.get("schema")) == SCHEMA
-    except _DAMAGE:
+            return text(file.attrs.get("schema")) == SCHEMA
+    except DAMAGE:
         return False
-
-
-def _is_name(name: str) -> bool:
-    return name not in ("", ".", "..") and name.encode("utf-8", "replace").translate(None, b"/\0").decode() == name
-
-
-def put_attributes(node: h5py.Group, attributes: Mapping[str, str | int | float]) -> None:
-    """Set attributes, text at a fixed length: such text lies in the header, which has a checksum.
-
-    Text of variable length lies in a heap without one, and HDF5 2.0 reads a damaged heap for ever.
-    """
-    for name, value in attributes.items():
-        if isinstance(value, str):
-            text = value.encode("utf-8", "surrogateescape")
-            node.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
-        else:
-            node.attrs[name] = value
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def _member(group: object, name: str) -> Any:
-    """What `group` holds itself under `name`: None for paths and for links, which may lead into any other file."""
-    if not isinstance(group, h5py.Group) or not _is_name(name):
-        return None
-    links, key = group.id.links, name.encode()
-    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
-        return None
-    return group[name]
-
-
-def _is_stored(dataset: object) -> bool:
-    """Whether this is a dataset that lies in its own file, and holds no less than it claims, so that it can be read.
-
-    A dataset that only declares a huge shape, refers to other files, or unpacks without bound would take all memory.
-    """
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.is_virtual or dataset.external:
-        return False
-    plan = dataset.id.get_create_plist()
-    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
-    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
-    return (
-        _FILTERS.issuperset(filters)
-        and filters.count(h5py.h5z.FILTER_DEFLATE) <= 1
-        and chunk_bytes <= _MAX_CHUNK_BYTES
-        and dataset.nbytes <= _MAX_COMPRESSION * dataset.id.get_storage_size()
-    )

@@ -198,7 +198,7 @@ def _write(
             writer.features(name, values)
         runs = _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"])
         for index, same in groupby(runs, key=lambda run: source[run[0]]):
-            with Sweep(sources[index]) as sweep:
+            with Sweep(sources[int(index)]) as sweep:
                 for start, stop in same:
                     last, lengths = stop - 1, rows["n_packets"][start:stop]
                     packets = sweep.packets_between(int(old_packet[start]), int(old_packet[last] + lengths[-1]))

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import replacing_hdf5
+from codecsim.hdf5 import put_attributes, replacing_hdf5
 from codecsim.store.schema import (
     PACKET_COLUMNS,
     SCHEMA,
@@ -75,9 +75,10 @@ class SweepWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._file, self._check_disk = stack.enter_context(replacing_hdf5(self._path))
-            self._file.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION})
-            for name, value in self._attributes.items():
-                self._file.attrs[name] = json.dumps(value, sort_keys=True)
+            put_attributes(self._file, {"schema": SCHEMA, "schema_version": SCHEMA_VERSION})
+            put_attributes(
+                self._file, {name: json.dumps(value, sort_keys=True) for name, value in self._attributes.items()}
+            )
             self._packets = {
                 column.name: self._appender(f"packets/{column.name}", storage_dtype(column), _ROWS_A_CHUNK)
                 for column in PACKET_COLUMNS

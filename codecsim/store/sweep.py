@@ -9,15 +9,21 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.corpus import open_hdf5
 from codecsim.errors import StoreError, UsageError
-from codecsim.store.schema import FEATURES, PACKET_COLUMNS, SCHEMA, SCHEMA_VERSION, STREAM_COLUMNS, Column
+from codecsim.hdf5 import DAMAGE, is_stored, member, open_hdf5, text
+from codecsim.store.schema import (
+    FEATURES,
+    PACKET_COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    STREAM_COLUMNS,
+    Column,
+    storage_dtype,
+)
 
 Table = dict[str, npt.NDArray[Any]]
 
 _MAX_STREAM_BYTES = 2**31
-_MAX_COMPRESSION = 1100
-"""Most bytes that one stored byte can stand for (deflate reaches 1032): more is claimed, and would take all memory."""
 
 
 class Sweep:
@@ -188,8 +194,8 @@ class Sweep:
 
     def _attribute(self, name: str, missing: str) -> Any:
         try:
-            return json.loads(self._file.attrs.get(name, missing))
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            return json.loads(text(self._file.attrs.get(name, missing)))
+        except DAMAGE as error:
             raise StoreError(f"{self.path}: its attribute {name!r} is damaged ({error})") from error
 
     def _check(self) -> None:
@@ -201,23 +207,17 @@ class Sweep:
 
     def _opened(self, name: str, column: Column) -> h5py.Dataset:
         """A dataset of this very file, of the type of `column`, that claims no more than it can hold."""
-        group, _, _ = name.rpartition("/")
+        dataset: Any = self._file
         try:
-            links = [self._file.get(part, getlink=True) for part in (group, name) if part]
-            dataset = self._file[name] if all(isinstance(link, h5py.HardLink) for link in links) else None
-        except (KeyError, OSError, RuntimeError):
-            dataset = None
-        kind = "S" if column.dtype == "text" else np.dtype(column.dtype).kind
-        if (
-            not isinstance(dataset, h5py.Dataset)
-            or dataset.dtype.kind != kind
-            or dataset.is_virtual
-            or dataset.external
-            or dataset.nbytes > _MAX_COMPRESSION * dataset.id.get_storage_size()
-        ):
+            for part in name.split("/"):
+                dataset = member(dataset, part)
+            fits = is_stored(dataset) and dataset.dtype.kind == np.dtype(storage_dtype(column)).kind
+        except DAMAGE:
+            fits = False
+        if not fits:
             raise StoreError(f"{self.path}: /{name} is missing or of another type; the file is damaged, or not ours")
         self._datasets[name] = dataset
-        return dataset
+        return self._datasets[name]
 
     def _read(self, dataset: h5py.Dataset, rows: slice = slice(None)) -> npt.NDArray[Any]:
         try:

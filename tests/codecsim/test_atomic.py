@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 import pytest
 
-from codecsim import atomic
-from codecsim.atomic import replacing, replacing_hdf5, sweep_leftovers
+from codecsim import atomic, hdf5
+from codecsim.atomic import replacing, sweep_leftovers
 from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.hdf5 import replacing_hdf5
 
 DEAD = 2**22 + 1  # above the highest process id of Linux
 
@@ -231,7 +232,7 @@ class TestReplacingHdf5:
         assert_untouched(old)
 
     def test_a_write_that_was_cut_short_is_an_error(self, tmp_path):
-        with largest_file(10), atomic._Sink(tmp_path / "file") as sink:
+        with largest_file(10), hdf5._Sink(tmp_path / "file") as sink:
             assert sink.write(bytes(20)) == 20
             with pytest.raises(OSError, match="File too large"):
                 sink.check()
@@ -242,7 +243,7 @@ class TestReplacingHdf5:
 import resource, sys
 import numpy as np
 from pathlib import Path
-from codecsim.atomic import replacing_hdf5
+from codecsim.hdf5 import replacing_hdf5
 from codecsim.errors import StoreError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

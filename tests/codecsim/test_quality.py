@@ -19,7 +19,8 @@ from codecsim.errors import UsageError
 from codecsim.quality import StreamQuality, li3ddct, psnr_db, ssim, stream_quality, strred
 from codecsim.scaling import downscale, upscale
 
-SSIM_TO_DOUBLE = 1e-5  # ours is float32 around a mean of zero; 4e-7 was measured at worst
+SSIM_TO_DOUBLE = 1e-5  # ours is float32; 4e-7 was measured on the clip, 3e-6 on almost flat frames of 40×52
+SSIM_OF_ONE_WINDOW = 1e-4  # nothing averages the error there; 5e-5 was measured, 2e-4 without the subtraction of 256
 SSIM_TO_SKVIDEO = 2e-5  # scikit-video's float32 cancels E[x²] − μ² without a shift: it is off by 6e-6 on the clip
 DECIBELS = 1e-12  # both are float64 from exact squared errors
 PRINTED = 0.5e-6  # ffmpeg prints six decimals
@@ -91,8 +92,7 @@ class TestPsnr:
 
     @pytest.mark.parametrize("shape", [(2, 300, 1000), (2, 1000, 300), (1, 1, 259), (1, 258, 1), (5, 6, 6)])
     def test_squared_errors_are_exact_at_any_size(self, shape):
-        x, y = np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)
-        y.reshape(-1)[::3] = 254
+        x, y = np.zeros(shape, np.uint8), np.random.default_rng(3).integers(200, 256, shape, np.uint8)
         exact = ((x.astype(np.int64) - y) ** 2).sum(axis=(1, 2))
         assert psnr_db(x, y).tolist() == (10 * np.log10(255**2 * x[0].size / exact)).tolist()
 
@@ -109,9 +109,14 @@ class TestSsim:
         np.testing.assert_allclose(ssim(*pair), ssim_in_double(*pair), rtol=0, atol=SSIM_TO_DOUBLE)
 
     @pytest.mark.parametrize("level", [0, 16, 128, 250, 255])
-    def test_flat_areas_do_not_drown_in_rounding(self, level):
+    def test_almost_flat_areas(self, level):
         x, y = near(level, 1, seed=1), near(level, 2, seed=2)
         np.testing.assert_allclose(ssim(x, y), ssim_in_double(x, y), rtol=0, atol=SSIM_TO_DOUBLE)
+
+    @pytest.mark.parametrize("level", [207, 218, 234, 247])
+    def test_bright_single_windows_do_not_drown_in_rounding(self, level):
+        x, y = near(level, 10, (400, 11, 11), seed=1), near(level, 10, (400, 11, 11), seed=2)
+        np.testing.assert_allclose(ssim(x, y), ssim_in_double(x, y), rtol=0, atol=SSIM_OF_ONE_WINDOW)
 
     @pytest.mark.parametrize("shape", [(3, 11, 11), (2, 12, 27), (40, 24, 24), (2, 101, 77), (1, 390, 420)])
     def test_any_size_that_holds_the_window(self, shape):
@@ -265,13 +270,13 @@ class TestSkvideo:
             "frames = np.random.default_rng(0).integers(0, 256, (2, 96, 96), np.uint8)",
             "assert strred(frames, frames // 2) > 0",
             "assert not hasattr(np, 'int')",
-            "import codecsim._skvideo; print(getattr(sys.modules.get('scipy.misc'), '__file__', None))",
+            "print('scipy.misc' in sys.modules)",
         ]
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", "\n".join(program)], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert (done.stdout == "None\n") == (scipy_misc == "missing")
+        assert done.stdout == f"{scipy_misc == 'present'}\n"  # a stand-in must not stay behind
 
 
 def test_stream_quality_is_frozen():

@@ -1,0 +1,159 @@
+"""HDF5 files of ours: written whole or not at all, and read without trust."""
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from codecsim.atomic import replacing
+from codecsim.errors import StoreError
+
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
+"""What h5py raises when it meets damage."""
+
+_MAX_CHUNK_BYTES = 2**26
+_MAX_COMPRESSION = 1100
+"""Most bytes that one stored byte can stand for: deflate reaches 1032."""
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+
+@contextlib.contextmanager
+def replacing_hdf5(path: Path, *, track_order: bool = False) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """Yield an HDF5 file to fill, which appears at `path` as with `replacing`, and a function to call now and then.
+
+    HDF5 must not learn of a full disk: its error comes up as OSError or RuntimeError, in a call, in a destructor or
+    while the file is closed, and the process dies of SIGSEGV when it exits. So the first error is kept here while HDF5
+    goes on writing into the void; the function raises it, and so does the end of the context.
+
+    Raises
+    ------
+    StoreError
+        As `replacing`.
+    """
+    with replacing(path) as temporary, _Sink(temporary) as sink:
+        try:
+            with h5py.File(sink, "w", libver="v110", track_order=track_order) as file:
+                yield file, sink.check
+        except Exception:
+            sink.check()
+            raise
+        sink.check()
+
+
+def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
+    """Open an HDF5 file of ours to read, after its schema was checked.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, is not HDF5, is damaged, or is of another schema or schema version.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file") from None
+    except OSError as error:
+        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
+    try:
+        found = text(file.attrs.get("schema")), str(file.attrs.get("schema_version"))
+    except DAMAGE as error:
+        file.close()
+        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
+    if found[0] != schema:
+        file.close()
+        raise StoreError(f"{path}: not a {what} file: its schema is {found[0]!r}, {schema!r} is needed")
+    if found[1] != str(version):
+        file.close()
+        raise StoreError(
+            f"{path}: {what} of schema version {found[1]}, this codecsim reads version {version}; "
+            "open it with the codecsim that wrote it, or make it again"
+        )
+    return file
+
+
+def put_attributes(node: h5py.Group, attributes: Mapping[str, str | int | float]) -> None:
+    """Set attributes, text at a fixed length: such text lies in the header, which has a checksum.
+
+    Text of variable length lies in a heap without one, and HDF5 2.0 reads a damaged heap for ever.
+    """
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            text = value.encode("utf-8", "surrogateescape")
+            node.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
+        else:
+            node.attrs[name] = value
+
+
+def is_name(name: str) -> bool:
+    """Whether HDF5 can have a member of this name."""
+    return name not in ("", ".", "..") and name.encode("utf-8", "replace").translate(None, b"/\0").decode() == name
+
+
+def text(value: object) -> str:
+    """An attribute as str: of fixed length it comes as bytes."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def member(group: object, name: str) -> Any:
+    """What `group` holds itself under `name`: None for paths and for links, which may lead into any other file."""
+    if not isinstance(group, h5py.Group) or not is_name(name):
+        return None
+    links, key = group.id.links, name.encode()
+    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        return None
+    return group[name]
+
+
+def is_stored(dataset: object) -> bool:
+    """Whether this is a dataset that lies in its own file, and holds no less than it claims, so that it can be read.
+
+    A dataset that only declares a huge shape, refers to other files, or unpacks without bound would take all memory.
+    """
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.is_virtual or dataset.external:
+        return False
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
+    return (
+        _FILTERS.issuperset(filters)
+        and filters.count(h5py.h5z.FILTER_DEFLATE) <= 1
+        and chunk_bytes <= _MAX_CHUNK_BYTES
+        and dataset.nbytes <= _MAX_COMPRESSION * dataset.id.get_storage_size()
+    )
+
+
+class _Sink(io.FileIO):
+    """A file that claims to take every byte, and keeps the first error."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error that was kept, if there is one."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        with self._keeping():
+            written = 0
+            while written < len(view):
+                written += super().write(view[written:])
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._keeping():
+            return super().truncate(size)
+        return size or 0
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error
