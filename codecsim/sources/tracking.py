@@ -69,6 +69,7 @@ class Tracker:
 
     Attributes
     ----------
+    n_discarded : tracks that were too short
     n_ignored : detections that would have begun a track while `max_persons` were followed already
     """
 
@@ -78,7 +79,7 @@ class Tracker:
         self._frames: deque[tuple[int, float]] = deque()
         self._n_searches = 0
         self._n_tracks = 0
-        self.n_ignored = 0
+        self.n_ignored = self.n_discarded = 0
 
     @property
     def delay_seconds(self) -> float:
@@ -111,7 +112,9 @@ class Tracker:
             if number in free and track_number in tracks:
                 free.remove(number)
                 self._extend(tracks.pop(track_number), index, seconds, squares[number])
-        self._tracks = [track for track in self._tracks if self._is_wanted(track, seconds)]
+        wanted = [track for track in self._tracks if self._is_wanted(track, seconds)]
+        self.n_discarded += len(self._tracks) - len(wanted)
+        self._tracks = wanted
         for number in sorted(free):
             self._begin(index, seconds, squares[number])
 
@@ -192,15 +195,11 @@ class Tracker:
         while path[0].seconds < here.seconds - half - _TIME_EPSILON:
             path.popleft()
             at -= 1
-        first = at
-        while first > 0 and path[first - 1].index == path[first].index - 1:
-            first -= 1
         window = [
             point
             for offset, point in enumerate(path)
-            if offset >= first
-            and point.seconds <= here.seconds + half + _TIME_EPSILON
-            and point.index - here.index == offset - at
+            if point.seconds <= here.seconds + half + _TIME_EPSILON
+            and point.index - here.index == offset - at  # no frame is missing between
         ]
         return Placed(_local_line(window, here.seconds, half), here.interpolated)
 

@@ -146,8 +146,9 @@ def prepare_video(
             for number in spools.keys() - placer.tracks():
                 spools.pop(number).close()
         kept = _select(spools, placer.min_frames())
+        n_short = placer.n_discarded + len(spools) - len(kept)
         if not kept:
-            raise placer.nobody(len(spools))
+            raise placer.nobody(n_short)
         source = json.dumps(
             {
                 "video": path.name,
@@ -169,7 +170,7 @@ def prepare_video(
                         out.labels(task, values)
             tracks.append(_track_report(sequence, spool))
         n_with_face = len(np.unique(np.concatenate([spool.indices for spool in kept])))
-        warnings = [*reader.warnings, *placer.warnings(), *_track_warnings(tracks, len(spools) - len(kept), settings)]
+        warnings = [*reader.warnings, *placer.warnings(), *_track_warnings(tracks, n_short, settings)]
         if n_with_face < reader.n_frames:
             warnings.append(
                 f"{reader.n_frames - n_with_face} of {reader.n_frames} frames have no face and are in no sequence."
@@ -221,6 +222,7 @@ def _placed_frames(
 ) -> Iterator[tuple[_Waiting, dict[int, Placed]]]:
     """Every frame in order with its faces, as soon as these are settled, or when too many frames wait."""
     waiting: deque[_Waiting] = deque()
+    is_cut_short = False
     for frame in reader:
         if frame.index % _PROGRESS_FRAMES == 0:
             progress(frame.index, reader.n_frames_expected)
@@ -230,11 +232,17 @@ def _placed_frames(
             waiting[0].seconds <= placer.settled_seconds or len(waiting) * frame.luma.nbytes > MAX_WAITING_BYTES
         ):
             settled = waiting.popleft()
+            is_cut_short |= settled.seconds > placer.settled_seconds
             yield settled, placer.faces(settled.index, settled.seconds)
     placer.finish()
     for settled in waiting:
         yield settled, placer.faces(settled.index, settled.seconds)
     progress(reader.n_frames, reader.n_frames)
+    if is_cut_short:
+        reader.warnings.append(
+            f"Frames waited for {MAX_WAITING_BYTES / 2**20:.0f} MiB at most: long gaps in frames so large and many "
+            "were dropped rather than bridged."
+        )
 
 
 def _cut_out(waited: _Waiting, face: Placed, shrink: int, spool: Spool) -> None:
