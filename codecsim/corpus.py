@@ -2,7 +2,7 @@
 
 Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 
-    /sequences/NAME            attributes: subject, split, fps, source, digest
+    /sequences/NAME            attributes: subject, split, fps, source, preparation (how it was made, JSON), digest
         frames                 uint8 (T, 96, 96), chunked by frame groups, compressed without loss
         pts_seconds            float64 (T,), time of each frame in its source
         boxes                  float32 (T, 4), x, y, w, h of the crop in source pixels; where known
@@ -53,6 +53,7 @@ class Sequence:
     n_frames : T
     fps : mean frames per second of the source
     subject, split, source : as given when the corpus was made; "" where unknown
+    preparation : how the frames were made of the source: JSON, "" where unknown
     digest : SHA-256 (hexadecimal) of the frames' bytes
     tasks : names of the label series
     """
@@ -64,6 +65,7 @@ class Sequence:
     subject: str
     split: str
     source: str
+    preparation: str
     digest: str
     tasks: tuple[str, ...]
 
@@ -117,6 +119,7 @@ class Corpus:
                     subject=text(group.attrs["subject"]),
                     split=text(group.attrs["split"]),
                     source=text(group.attrs["source"]),
+                    preparation=text(group.attrs.get("preparation", "")),
                     digest=text(group.attrs["digest"]),
                     tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
                 )
@@ -212,7 +215,14 @@ class CorpusWriter:
 
     @contextlib.contextmanager
     def sequence(
-        self, name: str, *, fps: float, subject: str = "", split: str = "", source: str = ""
+        self,
+        name: str,
+        *,
+        fps: float,
+        subject: str = "",
+        split: str = "",
+        source: str = "",
+        preparation: str = "",
     ) -> Iterator["SequenceWriter"]:
         """Add one sequence; append frames to what this yields. Its digest is written when the context ends.
 
@@ -232,7 +242,8 @@ class CorpusWriter:
             writer = SequenceWriter(group, self._check_disk)
             yield writer
             writer.finish()
-            put_attributes(group, {"subject": subject, "split": split, "fps": float(fps), "source": source})
+            given = {"subject": subject, "split": split, "source": source, "preparation": preparation}
+            put_attributes(group, {"fps": float(fps), **given})
         except BaseException:
             del self._file["sequences"][name]
             raise

@@ -1,5 +1,6 @@
 """The `codecsim` command. Each subcommand imports what it needs when it runs, so that `--help` is quick."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class _Group(click.Group):
     """Turns the refusals of codecsim into one message and an exit status: 2 for usage, 1 otherwise."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # NumPy is not imported yet: the products here are small, and a second BLAS thread only starves the codecs.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         try:
             return super().invoke(ctx)
         except CodecsimError as error:
@@ -144,9 +147,10 @@ def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
     with progress_bar() as progress:
         reports = run_prepare(videos, out, progress=progress, **given)
     rows = []
-    for report in reports:
+    for video, report in zip(videos, reports, strict=True):
+        name = Path(video).stem
         for sentence in report.warnings:
-            note(f"Note: {sentence}")
+            note(f"Note: {sentence}" if sentence.startswith(name) else f"Note: {name}: {sentence}")
         rows += [
             [
                 track.sequence,
@@ -235,7 +239,8 @@ def verify(file: Path, workers: int | None) -> None:
     for problem in problems:
         note(f"{file}: {problem.stream or 'the file'}: {problem.what}")
     if problems:
-        note(f"Error: {len(problems)} problems; sweep again with --force to replace what is wrong")
+        number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        note(f"Error: {number}; sweep again with --force to replace what is wrong")
         sys.exit(1)
     say(f"{file}: {n_streams} streams, {8 * n_bytes} bits: all counted again, decoded again, and as the file says")
 

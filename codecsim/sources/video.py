@@ -149,9 +149,8 @@ def prepare_video(
         n_short = placer.n_discarded + len(spools) - len(kept)
         if not kept:
             raise placer.nobody(n_short)
-        source = json.dumps(
+        preparation = json.dumps(
             {
-                "video": path.name,
                 "sha256": video_digest(path),
                 "boxes": placer.description,
                 "settings": json.loads(settings.to_json()),
@@ -162,7 +161,14 @@ def prepare_video(
             sequence = name if name is not None else path.stem
             if len(kept) > 1:
                 sequence += f"_{number}"
-            with writer.sequence(sequence, fps=reader.clock.fps, subject=subject, split=split, source=source) as out:
+            with writer.sequence(
+                sequence,
+                fps=reader.clock.fps,
+                subject=subject,
+                split=split,
+                source=path.name,
+                preparation=preparation,
+            ) as out:
                 for frame, seconds, box in spool.frames():
                     out.append(frame, pts_seconds=seconds, box=box)
                 if joined is not None:

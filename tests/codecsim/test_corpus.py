@@ -68,6 +68,7 @@ class TestRoundTrip:
                 subject="s1",
                 split="train",
                 source="zoe.mp4",
+                preparation="",
                 digest=hashlib.sha256(FRAMES["zoe"].tobytes()).hexdigest(),
                 tasks=("emotion", "valence"),
             )

@@ -65,10 +65,10 @@ def test_every_frame_of_the_clip_has_its_face(carphone: tuple[Report, Corpus]) -
     (sequence,) = corpus.sequences()
     assert (sequence.name, sequence.n_frames, sequence.subject, sequence.split) == ("carphone", 120, "man", "dev")
     assert sequence.fps == pytest.approx(report.fps)
-    source = json.loads(sequence.source)
-    assert source["video"] == "carphone_pristine.mp4"
-    assert source["sha256"] == video_digest(builtin_path("carphone"))
-    assert source["settings"]["detect_every"] == 1
+    assert sequence.source == "carphone_pristine.mp4"
+    preparation = json.loads(sequence.preparation)
+    assert preparation["sha256"] == video_digest(builtin_path("carphone"))
+    assert preparation["settings"]["detect_every"] == 1
     np.testing.assert_allclose(corpus.pts_seconds("carphone"), np.arange(120) * 1001 / 30000, atol=1e-9)
 
 
