@@ -72,19 +72,33 @@ def _stream(clip: Frames, folder: Path, rounds: int) -> str:
 
 
 def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
-    """A whole sweep of 46 jobs on 100 frames against a loop of ffmpeg runs, two at a time."""
+    """46 jobs on 100 frames against a loop of ffmpeg runs, two at a time, which scale and encode and do no more."""
     if shutil.which("ffmpeg") is None:
         return "left out: needs the ffmpeg program"
-    corpus, raw = folder / "jobs.h5", folder / "jobs.raw"
     frames = clip[:100]
-    _write_corpus(corpus, {"clip": frames})
+    raw, one, ten = folder / "jobs.raw", folder / "jobs.h5", folder / "jobs-10.h5"
     frames.tofile(raw)
+    _write_corpus(one, {"clip": frames})
+    _write_corpus(ten, {f"clip{index}": np.roll(frames, index, axis=1) for index in range(10)})
 
-    def ours() -> None:
-        sweep(corpus, out=folder / "jobs-sweep.h5", scales=_SCALES, qp=_QPS, workers=1, force=True)
+    def encode_alone() -> None:
+        for scale in _SCALES:
+            lr = downscale(frames, scale)
+            for qp in _QPS:
+                encode(lr, EncoderSettings(), qp, fps=_FPS)
 
-    ratio, own, other = _interleaved(ours, partial(_ffmpeg_loop, raw, folder), rounds)
-    return f"46 jobs on 100 frames: {1 / ratio:.1f} × as fast as ffmpeg runs two at a time ({own:.2f} s, {other:.2f} s)"
+    whole = partial(sweep, one, out=folder / "jobs-sweep.h5", scales=_SCALES, qp=_QPS, workers=1, force=True)
+    paired = partial(sweep, ten, out=folder / "jobs-10-sweep.h5", scales=_SCALES, qp=_QPS, workers=2, force=True)
+    loop = partial(_ffmpeg_loop, raw, folder)
+    alone_ratio, alone, other = _interleaved(encode_alone, loop, rounds)
+    whole_ratio, full, _ = _interleaved(whole, loop, rounds)
+    paired_ratio, both, _ = _interleaved(paired, loop, min(rounds, 3))
+    return (
+        f"46 jobs on 100 frames against ffmpeg runs two at a time ({other:.2f} s): scaling and encoding alone, one "
+        f"process, {1 / alone_ratio:.1f} × as fast ({alone:.2f} s); whole jobs, decoded, counted, measured and stored, "
+        f"one process, {1 / whole_ratio:.1f} × ({full:.2f} s); two workers on ten clips, their start included, "
+        f"{10 / paired_ratio:.1f} × ({both / 10:.2f} s a clip)"
+    )
 
 
 def _workers(clip: Frames, folder: Path, rounds: int) -> str:

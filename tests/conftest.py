@@ -1,0 +1,36 @@
+"""Fixtures that many tests share: made once a session, never written to."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.clips import carphone_faces, write_corpus
+from tests.pipelines.command import Outcome, codecsim
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two sequences of 30 real frames, 'anna' and 'bo'."""
+    frames = carphone_faces()
+    return write_corpus(tmp_path_factory.mktemp("small") / "small.h5", {"anna": frames[:30], "bo": frames[60:90, ::-1]})
+
+
+@pytest.fixture(scope="session")
+def small_sweep(small_corpus: Path) -> Path:
+    """A sweep over `small_corpus`: x264, factors 3 and 4, QP 24 and 36; eight streams."""
+    out = small_corpus.with_name("sweep.h5")
+    codecsim("sweep", small_corpus, "--out", out, "--qp", "24,36", "--no-plot", exit_code=0)
+    return out
+
+
+@pytest.fixture(scope="session")
+def carphone_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """The main command as it stands in the README: (the sweep file that it made, what it said)."""
+    out = tmp_path_factory.mktemp("carphone") / "results" / "sweep.h5"
+    return out, codecsim("sweep", "--scales", "3,4", "--qp", "18-40", "--out", out, exit_code=0)
+
+
+@pytest.fixture(scope="session")
+def carphone_sweep(carphone_run: tuple[Path, Outcome]) -> Path:
+    """The sweep file of the built-in footage: x264, factors 3 and 4, QP 18 to 40; 46 streams."""
+    return carphone_run[0]

