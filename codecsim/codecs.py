@@ -130,7 +130,8 @@ def check_settings(settings: EncoderSettings) -> None:
         raise UsageError(f"GOP length {settings.gop}: 1 to 100000 frames are allowed, 1 for I frames only")
     if settings.bframes is not None:
         if not codec.bframes:
-            raise UsageError(f"{codec.name} has no setting for the number of B frames; leave it out")
+            able = ", ".join(name for name, other in CODECS.items() if other.bframes)
+            raise UsageError(f"{codec.name} has no setting for the number of B frames; leave it out, or use {able}")
         if not 0 <= settings.bframes <= 16:
             raise UsageError(f"{settings.bframes} B frames: 0 to 16 are allowed")
         if settings.low_delay and settings.bframes:

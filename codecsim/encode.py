@@ -130,7 +130,8 @@ def check_encoder(settings: EncoderSettings, value: float, side: int) -> None:
         if (match := re.search(r"(?:rror parsing option|nknown option:) '?([\w-]+)", text))
     ] + list(context.options)
     if unknown:
-        raise UsageError(f"{settings.codec} does not take the option {unknown[0]!r} as given; see its own manual")
+        given = dict(settings.raw).get(unknown[0], "")
+        raise UsageError(f"{settings.codec} does not take the option {unknown[0]}={given}; see the encoder's manual")
 
 
 @functools.cache

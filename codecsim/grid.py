@@ -48,22 +48,15 @@ def expand(
     """
     sequences, settings = list(sequences), list(dict.fromkeys(settings))
     scales, values = list(dict.fromkeys(scales)), list(dict.fromkeys(values))
-    for what, items in (("sequence", sequences), ("codec", settings), ("factor", scales), ("operating value", values)):
-        if not items:
-            raise UsageError(f"a sweep needs at least one {what}")
+    check_grid(settings, scales, values)
+    if not sequences:
+        raise UsageError("a sweep needs at least one sequence")
     names = [sequence.name for sequence in sequences]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two sequences are named {name!r}; prepare them into one corpus under names of their own")
-    sides = [lr_side(scale) for scale in scales]
-    for codec in settings:
-        for value in values:
-            check_value(codec, value)
-        for side in sides:
-            check_side(codec, side)
-        check_encoder(codec, values[0], min(sides))
     return [
-        Job(sequence, codec, scale, value, content_key(sequence, codec, scale, value))
+        Job(sequence, codec, scale, value, content_key(sequence.digest, sequence.fps, codec, scale, value))
         for sequence in sequences
         for codec in settings
         for scale in scales
@@ -71,18 +64,42 @@ def expand(
     ]
 
 
-def content_key(sequence: Sequence, settings: EncoderSettings, scale: int, value: float) -> str:
-    """SHA-256 (hexadecimal) of everything that the bits of a job depend on."""
+def check_grid(settings: Ordered[EncoderSettings], scales: Ordered[int], values: Ordered[float]) -> None:
+    """Refuse what can be refused of a grid before any footage is looked at; raises as `expand`."""
+    for what, items in (("codec", settings), ("factor", scales), ("operating value", values)):
+        if not items:
+            raise UsageError(f"a sweep needs at least one {what}")
+    sides = [lr_side(scale) for scale in scales]
+    for codec in settings:
+        for value in values:
+            check_value(codec, value)
+        for side in sides:
+            check_side(codec, side)
+        check_encoder(codec, values[0], min(sides))
+
+
+def content_key(
+    digest: str, fps: float, settings: EncoderSettings, scale: int, value: float, *, encoder: str | None = None
+) -> str:
+    """SHA-256 (hexadecimal) of everything that the bits of a job depend on.
+
+    Parameters
+    ----------
+    digest : SHA-256 of the HR frames
+    fps : frames a second of source time
+    settings, scale, value : the operating point
+    encoder : the build that wrote the bits; None for the one that is here
+    """
     content = {
-        "frames": sequence.digest,
-        "fps": sequence.fps,
+        "frames": digest,
+        "fps": fps,
         "scale": scale,
         "resampling": RESAMPLING,
         "codec": settings.codec,
         "mode": settings.mode,
         "value": float(value),
         "options": settings.to_json(),
-        "encoder": encoder_version(settings.codec),
+        "encoder": encoder or encoder_version(settings.codec),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

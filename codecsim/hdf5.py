@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,15 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
     StoreError
         If the file is missing, is not HDF5, is damaged, or is of another schema or schema version.
     """
+    if path.is_dir():
+        raise StoreError(f"{path}: a folder; a {what} file is needed")
     try:
         file = h5py.File(path, "r")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path}: no such file") from None
     except OSError as error:
-        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
+        reason = re.search(r"\(([^(),\n]+)", str(error))
+        raise StoreError(f"{path}: not a {what} file, or damaged ({reason[1] if reason else error})") from error
     try:
         found = text(file.attrs.get("schema")), str(file.attrs.get("schema_version"))
     except DAMAGE as error:
@@ -73,6 +77,11 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
             "open it with the codecsim that wrote it, or make it again"
         )
     return file
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether `path` begins as an HDF5 file."""
+    return path.is_file() and bool(h5py.is_hdf5(path))
 
 
 def put_attributes(node: h5py.Group, attributes: Mapping[str, str | int | float]) -> None:

@@ -19,7 +19,8 @@ from codecsim.encode import encoder_version
 from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
-from codecsim.grid import Job, batches, expand
+from codecsim.grid import Job, batches, check_grid, expand
+from codecsim.hdf5 import is_hdf5
 from codecsim.jobs import run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.sources.builtin import BUILTIN, builtin_path
@@ -82,7 +83,8 @@ def sweep(
 ) -> SweepReport:
     """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
 
-    What `out` already holds is not done again. A run that was cut off is taken up where it stopped.
+    What `out` already holds is not done again. A run that was cut off is taken up where it stopped. Workers are
+    spawned: a script that asks for more than one must stand behind ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -132,6 +134,7 @@ def sweep(
         raise UsageError(f"{workers} workers: at least 1 is needed")
     told = progress or _untold
     _check_out(out)
+    check_grid(settings, scales, values)
     corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
     sequences = []
     for path in corpora:
@@ -242,7 +245,8 @@ def _corpora(
     """
     corpora, notes = [], []
     for name, path in _located(sources).items():
-        if is_corpus(path):
+        if is_hdf5(path):
+            Corpus(path).close()
             corpora.append(path)
             continue
         identity = hashlib.sha256(f"{video_digest(path)} {name} {faces.to_json()}".encode()).hexdigest()[:12]

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codecsim.bitstream import count_bits
-from codecsim.codecs import CODECS
+from codecsim.codecs import CODECS, EncoderSettings
 from codecsim.corpus import HR_SIDE
 from codecsim.decode import decode
 from codecsim.errors import CodecsimError
 from codecsim.executors import WorkerDied, run
-from codecsim.store.sweep import Sweep
+from codecsim.grid import content_key
+from codecsim.store.sweep import Sweep, value_column
 
 _ROWS_A_TASK = 32
 _START_CODES = {"h264": b"\0\0\0\1", "hevc": b"\0\0\0\1"}
@@ -91,6 +93,9 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
         return [f"codec {stored['codec']!r} is not known here"]
+    digests = {grid["sequences"].get(stored["sequence"]) for grid in sweep.grids} - {None}
+    forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
+    found = ["its key is not that of what it claims to be"] if forged else []
     packets = sweep.packets(row)
     table = sweep.packet_table(row)
     standard = CODECS[stored["codec"]].standard
@@ -114,7 +119,7 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
         "stream_sha256": hashlib.sha256(b"".join(packets)).hexdigest(),
         "decoded_sha256": hashlib.sha256(decoded.data).hexdigest(),
     }
-    found = [
+    found += [
         f"{name} is {stored[name]} in the file and {value} counted again"
         for name, value in counted.items()
         if stored[name] != value
@@ -130,3 +135,12 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
     if (table["stream"] != row).any():
         found.append("its packets are marked as another stream's")
     return found
+
+
+def _key(stored: dict[str, Any], digest: str) -> str:
+    """The content key of a row: it covers codec, mode, options, factor, value, frame rate and encoder."""
+    settings = EncoderSettings.from_json(str(stored["codec"]), str(stored["mode"]), str(stored["options"]))
+    value = float(stored[value_column(settings.mode)])
+    return content_key(
+        digest, float(stored["fps"]), settings, int(stored["scale"]), value, encoder=str(stored["encoder"])
+    )

@@ -330,7 +330,7 @@ class TestReaderRefuses:
             Corpus(tmp_path / "file.h5")
 
     def test_a_folder(self, tmp_path):
-        with pytest.raises(StoreError, match="not a corpus file, or damaged"):
+        with pytest.raises(StoreError, match="a folder; a corpus file is needed"):
             Corpus(tmp_path)
 
     @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])

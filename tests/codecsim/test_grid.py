@@ -15,18 +15,22 @@ X264 = EncoderSettings()
 
 
 def test_a_key_changes_with_all_that_the_bits_depend_on_and_with_nothing_else() -> None:
-    base = content_key(ANNA, X264, 3, 24)
-    assert base == content_key(replace(ANNA, corpus=Path("b.h5"), name="bo", subject="bo", split=""), X264, 3, 24.0)
+    def key(sequence: Sequence, settings: EncoderSettings, scale: int, value: float) -> str:
+        return expand([sequence], [settings], [scale], [value])[0].key
+
+    base = key(ANNA, X264, 3, 24)
+    assert base == key(replace(ANNA, corpus=Path("b.h5"), name="bo", subject="bo", split=""), X264, 3, 24.0)
+    assert base != content_key(ANNA.digest, ANNA.fps, X264, 3, 24, encoder="another build")
     others = [
-        content_key(replace(ANNA, digest="11" * 32), X264, 3, 24),
-        content_key(replace(ANNA, fps=30.0), X264, 3, 24),
-        content_key(ANNA, X264, 4, 24),
-        content_key(ANNA, X264, 3, 25),
-        content_key(ANNA, replace(X264, mode="crf"), 3, 24),
-        content_key(ANNA, replace(X264, bframes=0), 3, 24),
-        content_key(ANNA, replace(X264, preset="slow"), 3, 24),
-        content_key(ANNA, replace(X264, raw=(("ref", "1"),)), 3, 24),
-        content_key(ANNA, replace(X264, codec="x265"), 3, 24),
+        key(replace(ANNA, digest="11" * 32), X264, 3, 24),
+        key(replace(ANNA, fps=30.0), X264, 3, 24),
+        key(ANNA, X264, 4, 24),
+        key(ANNA, X264, 3, 25),
+        key(ANNA, replace(X264, mode="crf"), 3, 24),
+        key(ANNA, replace(X264, bframes=0), 3, 24),
+        key(ANNA, replace(X264, preset="slow"), 3, 24),
+        key(ANNA, replace(X264, raw=(("ref", "1"),)), 3, 24),
+        key(ANNA, replace(X264, codec="x265"), 3, 24),
     ]
     assert len({base, *others}) == len(others) + 1
 
