@@ -38,7 +38,6 @@ class Stream:
     packets : elementary-stream bytes of each coded frame, in decoding order
     pts, dts : int64, shape=(n_packets,), in frames
     key : bool, shape=(n_packets,), whether decoding can start there
-    reported_qp : float64, shape=(n_packets,), what the encoder says of each frame, NaN where it says nothing
     """
 
     settings: EncoderSettings
@@ -49,7 +48,6 @@ class Stream:
     pts: npt.NDArray[np.int64]
     dts: npt.NDArray[np.int64]
     key: npt.NDArray[np.bool_]
-    reported_qp: npt.NDArray[np.float64]
 
     @property
     def n_bytes(self) -> int:
@@ -81,9 +79,13 @@ def encode(frames: Frames, settings: EncoderSettings, value: float, *, fps: floa
     with _codec_errors(settings, value):
         context = _open(settings, value, width, height, fps)
         picture = _picture(width, height, codec_of(settings).pix_fmt(settings))
+        plane, pixels = picture.planes[0], luma(picture)
+        address = plane.buffer_ptr
         for index in range(n_frames):
             picture.make_writable()
-            luma(picture)[:] = frames[index]
+            if plane.buffer_ptr != address:  # the encoder kept the last buffer: this is another one
+                pixels, address = luma(picture), plane.buffer_ptr
+            pixels[:] = frames[index]
             picture.pts = index
             packets += context.encode(picture)
         packets += context.encode(None)
@@ -98,7 +100,6 @@ def encode(frames: Frames, settings: EncoderSettings, value: float, *, fps: floa
         pts=np.array([packet.pts for packet in packets], np.int64),
         dts=np.array([packet.pts if packet.dts is None else packet.dts for packet in packets], np.int64),
         key=np.array([packet.is_keyframe for packet in packets], np.bool_),
-        reported_qp=np.array([_reported_qp(packet) for packet in packets]),
     )
 
 
@@ -173,10 +174,3 @@ def _picture(width: int, height: int, pix_fmt: str) -> av.VideoFrame:
     for plane in picture.planes[1:]:
         plane.update(bytes([_NEUTRAL_CHROMA]) * plane.buffer_size)
     return picture
-
-
-def _reported_qp(packet: "Packet[Any]") -> float:
-    """FFmpeg's AV_PKT_DATA_QUALITY_STATS: the frame's quality as lambda, 118 (FF_QP2LAMBDA) a QP, little endian."""
-    if not packet.has_sidedata("quality_stats"):
-        return float("nan")
-    return int.from_bytes(bytes(packet.get_sidedata("quality_stats"))[:4], "little") / 118
