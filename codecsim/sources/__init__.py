@@ -1,0 +1,1 @@
+"""Sources of corpora: one module a kind of footage, and what they share."""
