@@ -44,6 +44,7 @@ _COLOURS = {
 }
 _MARKERS = {1: "*", 2: "P", 3: "o", 4: "s", 6: "^", 8: "v", 12: "D", 16: "X"}
 _LINES = ("-", "--", ":", "-.")
+_REFERENCE_CODEC = "x264"
 _RESAMPLES = 2000
 _SEQUENCES_FOR_A_BAND = 3
 
@@ -99,7 +100,8 @@ def _rd_figure(sweep: Sweep, reference: str) -> Figure:
     curves: dict[tuple[str, str, int], list[Point]] = {}
     for point in points(sweep):
         curves.setdefault((point.label, point.mode, point.scale), []).append(point)
-    styles = {pair: _LINES[index % len(_LINES)] for index, pair in enumerate(dict.fromkeys(key[:2] for key in curves))}
+    pairs = sorted({key[:2] for key in curves}, key=lambda pair: (pair[0] != _REFERENCE_CODEC, pair))
+    styles = {pair: _LINES[index % len(_LINES)] for index, pair in enumerate(pairs)}
     figure = Figure(figsize=(9.2, 5.2), layout="constrained")
     axes = figure.subplots(len(_QUALITIES), len(_RATES), sharey="row", sharex="col")
     for column, (rate, rate_label) in enumerate(_RATES.items()):
@@ -119,7 +121,8 @@ def _rd_figure(sweep: Sweep, reference: str) -> Figure:
     sequences = sorted(set(sweep.column("sequence").tolist()))
     who = sequences[0] if len(sequences) == 1 else f"{len(sequences)} sequences"
     how = "; ".join(f"{label}, {_values(curves, label, mode)}" for label, mode in styles)
-    figure.supxlabel(f"{who}; {how}; {_REFERENCES[reference]}", fontsize=8, color="0.35")
+    band = "; bands: 95 % bootstrap over sequences" if len(sequences) >= _SEQUENCES_FOR_A_BAND else ""
+    figure.supxlabel(f"{who}; {how}; {_REFERENCES[reference]}{band}", fontsize=8, color="0.35")
     return figure
 
 
