@@ -294,13 +294,15 @@ def compare(base: Path, new: Path, tolerance_bits: int) -> None:
     show_default=True,
     help="What quality is measured against.",
 )
+@click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
 @click.option("--out", type=_FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.rd.png]")
-def plot(file: Path, figure: str, reference: str, out: Path | None) -> None:
+def plot(file: Path, figure: str, reference: str, sequences: tuple[str, ...], out: Path | None) -> None:
     """Draw rate–distortion curves: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor."""
     from pipelines.console import say
     from pipelines.figures import plot_rd
 
-    for path in plot_rd(file, out or file.with_suffix(f".{figure}.png"), reference="lr" if reference == "lr" else "hr"):
+    target = out or file.with_suffix(f".{figure}.png")
+    for path in plot_rd(file, target, reference="lr" if reference == "lr" else "hr", sequences=sequences):
         say(f"{path}")
 
 

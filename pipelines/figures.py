@@ -1,5 +1,7 @@
 """Every picture, in one style: colour-blind safe, readable in print, the words of the tables."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from codecsim.atomic import replacing
 from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
-from pipelines.tables import Point, points, pooled_bpp
+from pipelines.tables import Point, points, pooled_bpp, sequences_of
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -60,17 +62,25 @@ _REFERENCES = {
 }
 
 
-def plot_rd(sweep: str | Path, target: str | Path, *, reference: Literal["hr", "lr"] = "hr") -> list[Path]:
+def plot_rd(
+    sweep: str | Path,
+    target: str | Path,
+    *,
+    reference: Literal["hr", "lr"] = "hr",
+    sequences: Iterable[str] = (),
+) -> list[Path]:
     """Draw the rate–distortion figure of a sweep: PSNR and SSIM against three rates, a curve a factor.
 
     Sequences are pooled: rates by bits over pixels (or seconds) of all, qualities by their mean. From three sequences
-    on, a band shows the 95 % bootstrap interval of the mean quality over sequences.
+    on, a band shows the 95 % bootstrap interval of the mean quality over sequences. Only points of the same sequences
+    are drawn; the caption counts the others.
 
     Parameters
     ----------
     sweep : sweep file
     target : PNG to write; a PDF of the same name is put beside it
     reference : "hr" for the whole loss, "lr" for the codec's alone
+    sequences : draw these alone; default: all
 
     Returns
     -------
@@ -79,7 +89,7 @@ def plot_rd(sweep: str | Path, target: str | Path, *, reference: Literal["hr", "
     Raises
     ------
     UsageError
-        If the sweep holds no stream, or `target` does not end in .png.
+        If the sweep holds no stream, none of a sequence, or `target` does not end in .png.
     """
     target = Path(target)
     if target.suffix != ".png":
@@ -87,7 +97,7 @@ def plot_rd(sweep: str | Path, target: str | Path, *, reference: Literal["hr", "
     with Sweep(sweep) as opened, mpl.rc_context(STYLE):
         if not len(opened):
             raise UsageError(f"{sweep} holds no stream: there is nothing to draw")
-        figure = _rd_figure(opened, reference)
+        figure = _rd_figure(opened, reference, _rows_of(opened, sequences))
     paths = [target, target.with_suffix(".pdf")]
     for path, canvas in zip(paths, (FigureCanvasAgg, FigureCanvasPdf), strict=True):
         with replacing(path) as temporary:
@@ -96,9 +106,19 @@ def plot_rd(sweep: str | Path, target: str | Path, *, reference: Literal["hr", "
     return paths
 
 
-def _rd_figure(sweep: Sweep, reference: str) -> Figure:
+def _rows_of(sweep: Sweep, sequences: Iterable[str]) -> list[int] | None:
+    """Rows of some sequences; None for all rows where none is named."""
+    names, held = list(sequences), sweep.column("sequence")
+    for name in names:
+        if name not in held:
+            raise UsageError(f"{sweep.path}: no sequence {name!r}; it holds {', '.join(sorted(set(held.tolist())))}")
+    return np.flatnonzero(np.isin(held, names)).tolist() if names else None
+
+
+def _rd_figure(sweep: Sweep, reference: str, rows: list[int] | None) -> Figure:
+    shown, n_left_out = _comparable(sweep, points(sweep, rows))
     curves: dict[tuple[str, str, int], list[Point]] = {}
-    for point in points(sweep):
+    for point in shown:
         curves.setdefault((point.label, point.mode, point.scale), []).append(point)
     pairs = sorted({key[:2] for key in curves}, key=lambda pair: (pair[0] != _REFERENCE_CODEC, pair))
     styles = {pair: _LINES[index % len(_LINES)] for index, pair in enumerate(pairs)}
@@ -118,12 +138,24 @@ def _rd_figure(sweep: Sweep, reference: str) -> Figure:
             if column == 0:
                 axis.set_ylabel(f"{quality_label}, {reference.upper()}")
     _legend(figure, curves, styles)
-    sequences = sorted(set(sweep.column("sequence").tolist()))
+    sequences = sorted(sequences_of(sweep, shown[0]))
     who = sequences[0] if len(sequences) == 1 else f"{len(sequences)} sequences"
     how = "; ".join(f"{label}, {_values(curves, label, mode)}" for label, mode in styles)
     band = "; bands: 95 % bootstrap over sequences" if len(sequences) >= _SEQUENCES_FOR_A_BAND else ""
-    figure.supxlabel(f"{who}; {how}; {_REFERENCES[reference]}{band}", fontsize=8, color="0.35")
+    rest = f"; {n_left_out} points of other sequences left out" if n_left_out else ""
+    figure.supxlabel(f"{who}; {how}; {_REFERENCES[reference]}{band}{rest}", fontsize=8, color="0.35")
     return figure
+
+
+def _comparable(sweep: Sweep, found: list[Point]) -> tuple[list[Point], int]:
+    """Points that pool the same sequences, those that most points pool, and how many others there are.
+
+    A curve through points of different sequences would show the sequences, not the codec.
+    """
+    sets = [sequences_of(sweep, point) for point in found]
+    common = max(Counter(sets).items(), key=lambda item: (item[1], len(item[0])))[0]
+    shown = [point for point, pooled in zip(found, sets, strict=True) if pooled == common]
+    return shown, len(found) - len(shown)
 
 
 def _curve(axis: Any, rates: npt.NDArray[np.float64], values: list[npt.NDArray[np.float64]], **style: Any) -> None:
@@ -160,7 +192,9 @@ def _plain_ticks(axis: Any) -> None:
     low, high = axis.get_xlim()
     decades = np.log10(high / low)
     if decades < 2.2:
-        wanted = (1, 2, 5) if decades > 0.8 else (1, 1.5, 2, 3, 4, 5, 7)
+        wanted = (
+            (1, 2, 5) if decades > 0.8 else (1, 1.5, 2, 3, 4, 5, 7) if decades > 0.45 else (1, 1.2, 1.5, *range(2, 10))
+        )
         exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
         ticks = [step * 10.0**exponent for exponent in exponents for step in wanted]
         axis.set_xticks([tick for tick in ticks if low <= tick <= high])

@@ -70,6 +70,11 @@ def points(sweep: Sweep, rows: Sequence[int] | None = None) -> list[Point]:
     ]
 
 
+def sequences_of(sweep: Sweep, point: Point) -> frozenset[str]:
+    """Names of the sequences that a point pools."""
+    return frozenset(sweep.column("sequence")[point.rows].tolist())
+
+
 def pooled_bpp(sweep: Sweep, point: Point, area: str = "lr") -> float:
     """Bits of all sequences ÷ pixels of all sequences, in bits per pixel.
 
@@ -152,8 +157,8 @@ def padding_explained(sweep: Sweep, rows: Sequence[int] | None = None) -> list[s
     """Why one factor costs more bits per transmitted pixel than the next smaller one, as sentences.
 
     bpp_lr = (coded pixels / LR pixels) × bpp_coded holds exactly, so the ratio of two bpp_lr is exactly the ratio of
-    their paddings times the ratio of their bits per coded pixel. Values that both factors have are averaged in the
-    logarithm, which keeps the product exact.
+    their paddings times the ratio of their bits per coded pixel. Values that both factors have of the same sequences
+    are averaged in the logarithm, which keeps the product exact.
     """
     sentences = []
     streams = sweep.streams
@@ -162,7 +167,11 @@ def padding_explained(sweep: Sweep, rows: Sequence[int] | None = None) -> list[s
             scale: {point.value: point for point in same} for (scale,), same in _grouped(members, lambda p: (p.scale,))
         }
         for small, large in zip(sorted(by_scale), sorted(by_scale)[1:], strict=False):
-            common = sorted(by_scale[small].keys() & by_scale[large].keys())
+            common = [
+                value
+                for value in sorted(by_scale[small].keys() & by_scale[large].keys())
+                if sequences_of(sweep, by_scale[small][value]) == sequences_of(sweep, by_scale[large][value])
+            ]
             if not common:
                 continue
             lr, coded = (_mean_ratio(sweep, by_scale[large], by_scale[small], common, area) for area in ("lr", "coded"))
