@@ -189,8 +189,8 @@ class Sweep:
         if not rows:
             shown = self.name(0) if len(self) else "none: it is empty"
             raise UsageError(f"{self.path}: no stream {text!r}; name one by its row, key or name, such as {shown}")
-        shown = ", ".join(f"{row} = {self.name(row)}" for row in rows[:4])
-        raise UsageError(f"{self.path}: {len(rows)} streams are meant by {text!r} ({shown}, …); say which")
+        shown = ", ".join(f"{row} = {self.name(row)}" for row in rows[:4]) + (", …" if len(rows) > 4 else "")
+        raise UsageError(f"{self.path}: {len(rows)} streams are meant by {text!r} ({shown}); say which, by row or key")
 
     def _attribute(self, name: str, missing: str) -> Any:
         try:
