@@ -159,7 +159,7 @@ def test_the_ledger_of_frames(small_sweep: Path) -> None:
         (
             ["--stream", "s3", "--frames"],
             "{file}: 4 streams are meant by 's3' (0 = anna/x264/s3/qp24, 1 = anna/x264/s3/qp36, "
-            "4 = bo/x264/s3/qp24, 5 = bo/x264/s3/qp36, …); say which, by row or key",
+            "4 = bo/x264/s3/qp24, 5 = bo/x264/s3/qp36); say which, by row or key",
         ),
     ],
 )
