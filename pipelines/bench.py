@@ -73,7 +73,7 @@ def _stream(clip: Frames, folder: Path, rounds: int) -> str:
 
 
 def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
-    """46 jobs on 100 frames against a loop of ffmpeg runs, two at a time, which scale and encode and do no more."""
+    """46 jobs on 100 frames against a loop of ffmpeg runs, two at a time, like against like."""
     if shutil.which("ffmpeg") is None:
         return "left out: needs the ffmpeg program"
     frames = clip[:100]
@@ -90,14 +90,15 @@ def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         halves = partial(pool.map, partial(_encode_alone, frames), (points[::2], points[1::2]))
         pair_ratio, pair, _ = _interleaved(lambda: list(halves()), loop, rounds)
-    whole_ratio, full, _ = _interleaved(whole, loop, rounds)
-    spread_ratio, ten_clips, _ = _interleaved(spread, loop, min(rounds, 3))
+    measured_loop = partial(_ffmpeg_loop, raw, folder, measured=True)
+    whole_ratio, full, measured = _interleaved(whole, measured_loop, rounds)
+    spread_ratio, ten_clips, _ = _interleaved(spread, measured_loop, min(rounds, 3))
     return (
-        f"46 jobs on 100 frames against ffmpeg runs two at a time ({other:.2f} s), which scale and encode and no more: "
-        f"scaling and encoding in two running processes {1 / pair_ratio:.1f} × as fast ({pair:.2f} s), "
-        f"in one {1 / alone_ratio:.1f} × ({alone:.2f} s); whole jobs, also decoded, counted, measured and stored, "
-        f"in one process {1 / whole_ratio:.1f} × ({full:.2f} s), by two workers on ten clips, their start included, "
-        f"{10 / spread_ratio:.1f} × ({ten_clips / 10:.2f} s a clip)"
+        f"46 jobs on 100 frames. Scaling and encoding, against ffmpeg runs two at a time ({other:.2f} s): in two "
+        f"running processes {1 / pair_ratio:.1f} × as fast ({pair:.2f} s), in one {1 / alone_ratio:.1f} × ({alone:.2f} s). "
+        f"Whole jobs, also decoded, measured, counted and stored, against ffmpeg runs that also decode and measure "
+        f"({measured:.2f} s): by two workers on ten clips, their start included, {10 / spread_ratio:.1f} × "
+        f"({ten_clips / 10:.2f} s a clip), in one process {1 / whole_ratio:.1f} × ({full:.2f} s)"
     )
 
 
@@ -242,16 +243,23 @@ def _x264_command(raw: Path, coded: Path, side: int) -> list[str] | None:
     return [program, *given.split(), "--threads", "1", "-o", str(coded), str(raw)]
 
 
-def _ffmpeg_loop(raw: Path, folder: Path) -> None:
-    def command(scale: int, qp: int) -> list[str]:
-        side = HR_SIDE // scale
-        source = f"-y -v error -f rawvideo -pix_fmt gray -s {HR_SIDE}x{HR_SIDE} -r {_FPS:g} -i {raw}"
-        filters = f"-vf scale={side}:{side}:flags=bicubic -pix_fmt gray -c:v libx264 -qp {qp} -threads 1"
-        return ["ffmpeg", *source.split(), *filters.split(), "-f", "h264", str(folder / f"ffmpeg-{scale}-{qp}.264")]
+def _ffmpeg_loop(raw: Path, folder: Path, *, measured: bool = False) -> None:
+    """46 ffmpeg runs, two at a time, that scale and encode, and if `measured` 46 that decode, enlarge and compare."""
+    original = f"-f rawvideo -pix_fmt gray -s {HR_SIDE}x{HR_SIDE} -r {_FPS:g} -i {raw}".split()
 
-    commands = [command(scale, qp) for scale in _SCALES for qp in _QPS]
+    def job(point: tuple[int, int]) -> None:
+        scale, qp = point
+        side, coded = HR_SIDE // scale, folder / f"ffmpeg-{scale}-{qp}.264"
+        coder = f"-vf scale={side}:{side}:flags=bicubic -pix_fmt gray -c:v libx264 -qp {qp} -threads 1 -f h264".split()
+        _call(["ffmpeg", "-y", "-v", "error", *original, *coder, str(coded)])
+        if measured:
+            enlarged = f"[0:v]scale={HR_SIDE}:{HR_SIDE}:flags=bicubic,format=gray,split[a][b]"
+            graph = f"{enlarged};[1:v]split[c][d];[a][c]psnr;[b][d]ssim"
+            given = ["-r", f"{_FPS:g}", "-i", str(coded), *original, "-lavfi", graph, "-f", "null", "-"]
+            _call(["ffmpeg", "-v", "error", *given])
+
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(_call, commands))
+        list(pool.map(job, [(scale, qp) for scale in _SCALES for qp in _QPS]))
 
 
 def _slice_units(packets: list[bytes]) -> list[bytes]:
