@@ -94,8 +94,9 @@ def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
     whole_ratio, full, measured = _interleaved(whole, measured_loop, rounds)
     spread_ratio, ten_clips, _ = _interleaved(spread, measured_loop, min(rounds, 3))
     return (
-        f"46 jobs on 100 frames. Scaling and encoding, against ffmpeg runs two at a time ({other:.2f} s): in two "
-        f"running processes {1 / pair_ratio:.1f} × as fast ({pair:.2f} s), in one {1 / alone_ratio:.1f} × ({alone:.2f} s). "
+        f"46 jobs on 100 frames. Scaling and encoding, against ffmpeg runs two at a time ({other:.2f} s): "
+        f"in two running processes {1 / pair_ratio:.1f} × as fast ({pair:.2f} s), "
+        f"in one {1 / alone_ratio:.1f} × ({alone:.2f} s). "
         f"Whole jobs, also decoded, measured, counted and stored, against ffmpeg runs that also decode and measure "
         f"({measured:.2f} s): by two workers on ten clips, their start included, {10 / spread_ratio:.1f} × "
         f"({ten_clips / 10:.2f} s a clip), in one process {1 / whole_ratio:.1f} × ({full:.2f} s)"
