@@ -173,6 +173,10 @@ def _one_of(what: str, value: str, allowed: tuple[_Name, ...]) -> _Name:
     raise UsageError(f"no {what} {value!r}; there are: {', '.join(allowed) or 'none'}")
 
 
+def _preset(settings: EncoderSettings) -> str:
+    return settings.preset or codec_of(settings).default_preset
+
+
 def _generic(settings: EncoderSettings) -> dict[str, str]:
     return {} if settings.gop is None else {"g": str(settings.gop)}
 
@@ -187,7 +191,7 @@ def _joined(options: Mapping[str, str]) -> str:
 
 def _x264(settings: EncoderSettings, value: float) -> Mapping[str, str]:
     tunes = [tune for tune in (settings.tune, "zerolatency" if settings.low_delay else None) if tune]
-    options = {"preset": settings.preset or "medium"} | _generic(settings)
+    options = {"preset": _preset(settings)} | _generic(settings)
     if tunes:
         options["tune"] = "+".join(dict.fromkeys(tunes))
     if settings.bframes is not None:
@@ -206,7 +210,7 @@ def _x265(settings: EncoderSettings, value: float) -> Mapping[str, str]:
     # single CTU (it reads memory that it never wrote); 16 is its smallest, so frames need more than 16 pixels.
     # Its cutree, which CRF and bit-rate modes use, writes past its buffers on frames this small.
     params = {"log-level": "none", "pools": "none", "frame-threads": "1", "ctu": "16", "cutree": "0"}
-    options = {"preset": settings.preset or "medium"} | _generic(settings)
+    options = {"preset": _preset(settings)} | _generic(settings)
     if settings.tune or settings.low_delay:
         options["tune"] = settings.tune or "zerolatency"
     if settings.low_delay:
@@ -233,11 +237,11 @@ def _svtav1(settings: EncoderSettings, value: float) -> Mapping[str, str]:
     if settings.low_delay:
         params["pred-struct"] = "1"
     params |= dict(settings.raw)
-    return {"preset": settings.preset or "8", "svtav1-params": _joined(params)} | _generic(settings)
+    return {"preset": _preset(settings), "svtav1-params": _joined(params)} | _generic(settings)
 
 
 def _vp9(settings: EncoderSettings, value: float) -> Mapping[str, str]:
-    options = {"deadline": "good", "cpu-used": settings.preset or "1", "row-mt": "0"} | _generic(settings)
+    options = {"deadline": "good", "cpu-used": _preset(settings), "row-mt": "0"} | _generic(settings)
     if settings.tune:
         options["tune"] = settings.tune
     if settings.low_delay:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from codecsim.bitstream import count_bits
+from codecsim.bitstream import count_bits, units
 from codecsim.codecs import CODECS, EncoderSettings
 from codecsim.decode import decode
 from codecsim.encode import encode, encoder_version
@@ -98,6 +98,25 @@ def test_a_damaged_stream_is_refused_not_concealed() -> None:
         decode([packet[: len(packet) // 2] for packet in stream.packets], "x264", width=32, height=32)
     with pytest.raises(CodecError, match="a frame of 32×32 yuv420p came out; 24×24"):
         decode(stream.packets, "x264", width=24, height=24)
+
+
+def test_a_packet_without_a_frame_is_missed_in_the_count() -> None:
+    frames = downscale(carphone_faces()[:30], 3)
+    coded = encode(frames, EncoderSettings("svtav1"), 30, fps=25.0).packets
+    temporal_delimiter = b"\x12\x00"
+    with pytest.raises(CodecError, match="svtav1: 30 frames came out of 31 packets"):
+        decode((*coded, temporal_delimiter), "svtav1", width=32, height=32)
+    first, second, *rest = encode(frames, EncoderSettings(), 24, fps=25.0).packets
+    idr = next(unit for unit in units([first], "h264") if unit.slice_type)
+    with pytest.raises(CodecError, match="x264: 0 frames came out of 29 packets"):
+        decode((first[: idr.offset] + second, *rest), "x264", width=32, height=32)
+
+
+def test_damage_that_the_decoder_would_conceal_is_an_error() -> None:
+    packets = list(encode(downscale(carphone_faces(), 3), EncoderSettings(), 24, fps=25.0).packets)
+    packets[60] = packets[60][:7] + bytes([packets[60][7] ^ 2]) + packets[60][8:]
+    with pytest.raises(CodecError, match="x264: decoding failed after 58 of 120 frames"):
+        decode(packets, "x264", width=32, height=32)
 
 
 def test_wrong_frames_are_refused() -> None:

@@ -96,3 +96,12 @@ def test_help_is_quick() -> None:
         subprocess.run([*PROGRAM, "--help"], capture_output=True, env=environment(), check=True)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < _HELP_SECONDS, seconds
+
+
+def test_the_names_that_help_shows_without_imports_are_those_of_the_registries() -> None:
+    from codecsim.codecs import CODECS
+    from codecsim.measures import MEASURES
+    from pipelines import cli
+
+    assert tuple(CODECS) == cli._CODECS
+    assert cli._QUALITIES == MEASURES
