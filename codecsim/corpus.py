@@ -6,7 +6,9 @@ Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
         frames                 uint8 (T, 96, 96), chunked by frame groups, compressed without loss
         pts_seconds            float64 (T,), time of each frame in its source
         boxes                  float32 (T, 4), x, y, w, h of the crop in source pixels; where known
-        labels/TASK            float32 (T,), NaN where unlabelled, or an integer type for classes
+        labels/TASK            float32 (T,), NaN where unlabelled, or an integer type for classes;
+                               attribute ``classes``: their names as JSON, class k being the k-th, where they have names
+        series/NAME            float32 (T, K), what else is known of each frame; attribute ``columns``: K names as JSON
 
 ``fps`` is the mean frame rate of the source, so that T / fps is the time that the frames stand for.
 ``digest`` is the SHA-256 of the frames' bytes in C order: the identity that content keys are made of.
@@ -14,7 +16,9 @@ Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -138,6 +142,21 @@ class Corpus:
         """Labels of one task, shape=(T,); float32 with NaN where unlabelled, or integer classes."""
         return self._series(name, ("labels", task))
 
+    def classes(self, name: str, task: str) -> tuple[str, ...]:
+        """Names of the classes of a task, class k being the k-th; empty where they have none."""
+        return self._names(name, ("labels", task), "classes")
+
+    def series_names(self, name: str) -> tuple[str, ...]:
+        """What else is known of each frame of a sequence."""
+        with self._damage(f"series of {name!r}"):
+            found = member(self._group(name)[0], "series")
+            return tuple(found) if isinstance(found, h5py.Group) else ()
+
+    def series(self, name: str, series: str) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
+        """Values of one series, float32, shape=(T, K), and the names of its K columns."""
+        columns = self._names(name, ("series", series), "columns")
+        return self._series(name, ("series", series), len(columns)), columns
+
     def boxes(self, name: str) -> npt.NDArray[np.generic]:
         """Crop of each frame in source pixels (x, y, w, h): float32, shape=(T, 4)."""
         return self._series(name, ("boxes",), 4)
@@ -174,6 +193,20 @@ class Corpus:
             if not is_stored(found) or found.shape != (frames.shape[0], *columns) or found.dtype.kind not in "fiu":
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
             return np.asarray(found[:])
+
+    def _names(self, name: str, keys: tuple[str, ...], attribute: str) -> tuple[str, ...]:
+        """Names kept as JSON in an attribute of a dataset."""
+        key = "/".join(keys)
+        with self._damage(f"{key} of {name!r}"):
+            found: Any = self._group(name)[0]
+            for part in keys:
+                found = member(found, part)
+            if not is_stored(found):
+                raise StoreError(f"{self.path}: sequence {name!r} has no {key}")
+            names = json.loads(text(found.attrs.get(attribute, "")) or "[]")
+            if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+                raise StoreError(f"{self.path}: {attribute} of {key} of {name!r} are no list of names")
+            return tuple(names)
 
     @contextlib.contextmanager
     def _damage(self, what: str) -> Iterator[None]:
@@ -256,16 +289,7 @@ class SequenceWriter:
         self._group = group
         self._check_disk = check_disk
         self._hash = hashlib.sha256()
-        self._frames = group.create_dataset(
-            "frames",
-            shape=(0, HR_SIDE, HR_SIDE),
-            maxshape=(None, HR_SIDE, HR_SIDE),
-            chunks=(_CHUNK_FRAMES, HR_SIDE, HR_SIDE),
-            dtype=np.uint8,
-            shuffle=False,
-            compression="gzip",
-            compression_opts=1,
-        )
+        self._frames: h5py.Dataset | None = None
         self._block = np.empty((_CHUNK_FRAMES, HR_SIDE, HR_SIDE), np.uint8)
         self._pending = 0
         self._times: list[float] = []
@@ -290,13 +314,36 @@ class SequenceWriter:
         if self._pending == _CHUNK_FRAMES:
             self._flush()
 
-    def labels(self, task: str, values: npt.NDArray[np.generic]) -> None:
-        """Attach the labels of one task, shape=(T,), once all frames are appended."""
+    def labels(self, task: str, values: npt.NDArray[np.generic], *, classes: Ordered[str] = ()) -> None:
+        """Attach the labels of one task, shape=(T,), once all frames are appended.
+
+        Parameters
+        ----------
+        values : float32 with NaN where unlabelled, or an integer type for classes
+        classes : names of the classes, class k being the k-th
+        """
         if not is_name(task) or task in self._group.get("labels", ()):
             raise UsageError(f"a sequence cannot take {task!r} as a task: names are unique UTF-8 text without '/'")
         if values.shape != (self.n_frames,):
             raise UsageError(f"labels {task!r} have shape {values.shape}; the sequence has {self.n_frames} frames")
-        self._group.require_group("labels").create_dataset(task, data=values)
+        if classes and not (values.dtype.kind in "iu" and values.min() >= 0 and values.max() < len(classes)):
+            raise UsageError(
+                f"labels {task!r} with {len(classes)} named classes must be integers in 0–{len(classes) - 1}"
+            )
+        dataset = self._group.require_group("labels").create_dataset(task, data=values)
+        if classes:
+            put_attributes(dataset, {"classes": json.dumps(list(classes))})
+
+    def series(self, name: str, values: npt.NDArray[np.generic], *, columns: Ordered[str]) -> None:
+        """Attach what else is known of each frame, shape=(T, K), with names of its columns, once all are appended."""
+        if not is_name(name) or name in self._group.get("series", ()):
+            raise UsageError(f"a sequence cannot take {name!r} as a series: names are unique UTF-8 text without '/'")
+        if values.shape != (self.n_frames, len(columns)) or not columns:
+            raise UsageError(
+                f"series {name!r} has shape {values.shape}; {self.n_frames} frames × {len(columns)} columns are needed"
+            )
+        dataset = self._group.require_group("series").create_dataset(name, data=np.asarray(values, np.float32))
+        put_attributes(dataset, {"columns": json.dumps(list(columns))})
 
     def finish(self) -> None:
         """Write what is pending and the digest."""
@@ -315,11 +362,26 @@ class SequenceWriter:
             return
         block = self._block[: self._pending]
         self._hash.update(block.data)
+        if self._frames is None:
+            self._frames = self._create_frames(len(block))
         start = self._frames.shape[0]
         self._frames.resize(start + len(block), axis=0)
         self._frames[start:] = block
         self._pending = 0
         self._check_disk()
+
+    def _create_frames(self, n_first: int) -> h5py.Dataset:
+        """Chunks are no longer than a short sequence, since a chunk is stored whole."""
+        return self._group.create_dataset(
+            "frames",
+            shape=(0, HR_SIDE, HR_SIDE),
+            maxshape=(None, HR_SIDE, HR_SIDE),
+            chunks=(n_first, HR_SIDE, HR_SIDE),
+            dtype=np.uint8,
+            shuffle=False,
+            compression="gzip",
+            compression_opts=1,
+        )
 
 
 def is_corpus(path: Path) -> bool:

@@ -84,7 +84,7 @@ def is_hdf5(path: Path) -> bool:
     return path.is_file() and bool(h5py.is_hdf5(path))
 
 
-def put_attributes(node: h5py.Group, attributes: Mapping[str, str | int | float]) -> None:
+def put_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, str | int | float]) -> None:
     """Set attributes, text at a fixed length: such text lies in the header, which has a checksum.
 
     Text of variable length lies in a heap without one, and HDF5 2.0 reads a damaged heap for ever.

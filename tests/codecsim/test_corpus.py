@@ -594,3 +594,49 @@ def test_every_refusal_can_be_caught_as_one():
     assert issubclass(StoreError, CodecsimError)
     assert issubclass(StoreError, OSError)
     assert issubclass(UsageError, ValueError)
+
+
+def test_classes_have_names_and_other_series_columns(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CorpusWriter(path) as writer, writer.sequence("a", fps=25) as sequence:
+        for number in range(3):
+            sequence.append(np.full((96, 96), number, np.uint8), pts_seconds=number / 25)
+        sequence.labels("expression", np.array([1, 0, 1], np.int32), classes=("joy", "fear"))
+        sequence.labels("valence", np.zeros(3, np.float32))
+        sequence.series("pose", np.arange(6).reshape(3, 2), columns=("yaw", "pitch"))
+    with Corpus(path) as corpus:
+        assert corpus.classes("a", "expression") == ("joy", "fear")
+        assert corpus.classes("a", "valence") == ()
+        assert corpus.series_names("a") == ("pose",)
+        values, columns = corpus.series("a", "pose")
+        assert columns == ("yaw", "pitch")
+        np.testing.assert_array_equal(values, np.arange(6, dtype=np.float32).reshape(3, 2))
+        with pytest.raises(StoreError, match="no series/gaze"):
+            corpus.series("a", "gaze")
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [(np.array([0.0, 1.0]), ("a", "b")), (np.array([0, 2]), ("a", "b")), (np.array([-1, 0]), "ab")],
+)
+def test_named_classes_are_their_numbers(tmp_path: Path, values: np.ndarray, classes: tuple[str, ...]) -> None:
+    with CorpusWriter(tmp_path / "c.h5") as writer, pytest.raises(UsageError, match="classes with 2 names"):
+        with writer.sequence("a", fps=25) as sequence:
+            for _ in range(2):
+                sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+            sequence.labels("expression", values, classes=classes)
+
+
+def test_a_series_has_a_row_a_frame_and_a_name_a_column(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path / "c.h5") as writer, pytest.raises(UsageError, match="1 frames × 2 columns"):
+        with writer.sequence("a", fps=25) as sequence:
+            sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+            sequence.series("pose", np.zeros((1, 3)), columns=("yaw", "pitch"))
+
+
+def test_a_sequence_of_one_frame_takes_no_chunk_of_64(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CorpusWriter(path) as writer, writer.sequence("a", fps=25) as sequence:
+        sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+    with h5py.File(path) as file:
+        assert file["sequences/a/frames"].chunks == (1, 96, 96)
