@@ -620,17 +620,17 @@ def test_classes_have_names_and_other_series_columns(tmp_path: Path) -> None:
     [(np.array([0.0, 1.0]), ("a", "b")), (np.array([0, 2]), ("a", "b")), (np.array([-1, 0]), "ab")],
 )
 def test_named_classes_are_their_numbers(tmp_path: Path, values: np.ndarray, classes: tuple[str, ...]) -> None:
-    with CorpusWriter(tmp_path / "c.h5") as writer, pytest.raises(UsageError, match="classes with 2 names"):
-        with writer.sequence("a", fps=25) as sequence:
-            for _ in range(2):
-                sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+    with CorpusWriter(tmp_path / "c.h5") as writer, writer.sequence("a", fps=25) as sequence:
+        for _ in range(2):
+            sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+        with pytest.raises(UsageError, match="2 named classes"):
             sequence.labels("expression", values, classes=classes)
 
 
 def test_a_series_has_a_row_a_frame_and_a_name_a_column(tmp_path: Path) -> None:
-    with CorpusWriter(tmp_path / "c.h5") as writer, pytest.raises(UsageError, match="1 frames × 2 columns"):
-        with writer.sequence("a", fps=25) as sequence:
-            sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+    with CorpusWriter(tmp_path / "c.h5") as writer, writer.sequence("a", fps=25) as sequence:
+        sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+        with pytest.raises(UsageError, match="1 frames × 2 columns"):
             sequence.series("pose", np.zeros((1, 3)), columns=("yaw", "pitch"))
 
 
