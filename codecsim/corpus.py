@@ -281,6 +281,23 @@ class CorpusWriter:
             del self._file["sequences"][name]
             raise
 
+    def copy(self, path: Path, name: str) -> None:
+        """Copy a sequence as it is out of another corpus file, without compressing it again.
+
+        Raises
+        ------
+        StoreError
+            If `path` is no corpus, or lacks the sequence.
+        UsageError
+            If the name is taken.
+        """
+        if name in self._file["sequences"]:
+            raise UsageError(f"the corpus holds a sequence {name!r} already")
+        with Corpus(path) as corpus:
+            corpus.sequence(name)
+            corpus._file.copy(f"sequences/{name}", self._file["sequences"])
+        self._check_disk()
+
 
 class SequenceWriter:
     """Takes the frames of one sequence, a batch at a time, in constant memory."""

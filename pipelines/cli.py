@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
-from pipelines.parameters import KeyValue, Names, Ranges
+from pipelines.parameters import Counts, KeyValue, Names, Ranges
 
 _CODECS = ("x264", "x265", "svtav1", "vp9")
 _FIGURES = ("rd",)
 _QUALITIES = ("strred", "li3ddct")
+_LAYOUTS = ("wide", "avec")
+_DIFFICULTIES = ("easy", "main", "hard")
 _FILE = click.Path(path_type=Path)
 
 
@@ -164,6 +166,44 @@ def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
         ]
     say(table(["sequence", "frames", "interpolated", "dropped", "seconds", "face px"], rows))
     say(f"\n{out}: {size(out.stat().st_size)}")
+
+
+@prepare.command("synthetic")
+@click.option("--out", type=_FILE, required=True, help="Corpus file to write.")
+@click.option(
+    "--layout",
+    type=click.Choice(_LAYOUTS),
+    default="wide",
+    show_default=True,
+    help="wide: 48, 16 and 16 subjects × 1500 frames; avec: 9, 9 and 9 × 7500.",
+)
+@click.option("--subjects", type=Counts(), help="Subjects in train, dev and test, as 48,16,16.  [default: by layout]")
+@click.option("--frames", "n_frames", type=int, help="Frames of each recording.  [default: by layout]")
+@click.option(
+    "--difficulty",
+    type=click.Choice(_DIFFICULTIES),
+    default="main",
+    show_default=True,
+    help="Spread of pose, light, speech and expressiveness.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other people.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
+def prepare_synthetic(out: Path, **given: Any) -> None:
+    """Render SynthFace: moving 3-D faces whose valence and arousal are known. Needs codecsim[synthetic]."""
+    import time
+
+    from codecsim.sources.synthetic.benchmark import prepare_synthetic as run_prepare
+    from pipelines.console import progress_bar, say, size
+
+    started = time.perf_counter()
+    with progress_bar() as progress:
+        report = run_prepare(out, progress=progress, **given)
+    say(
+        f"{out}: {report.n_sequences} sequences, {report.n_frames} frames, {size(out.stat().st_size)}; "
+        f"{report.n_new} rendered, {report.n_sequences - report.n_new} already there, "
+        f"in {time.perf_counter() - started:.1f} s"
+    )
 
 
 @main.command()

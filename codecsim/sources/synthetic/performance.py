@@ -1,0 +1,218 @@
+"""What a face does over a recording: feeling, speech, blinks, gaze and head motion, each drawn apart from the rest.
+
+Valence and arousal are drawn first, and act on the face alone; everything else is drawn without knowing them, so that
+what tells of a label is in the face units that it drives, and nowhere else.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.interpolate import CubicSpline
+
+from codecsim.sources.synthetic.difficulty import Difficulty
+
+Floats = npt.NDArray[np.float64]
+
+POSITIVE = {"mouthSmile": 0.9, "cheekSquint": 0.8, "eyeSquint": 0.35, "mouthDimple": 0.3, "mouthUpperUp": 0.2}
+"""Full joy by face unit: AU 12 with 6, as in Ekman and Friesen's Duchenne smile."""
+
+NEGATIVE = {
+    "browDown": 0.9,
+    "mouthFrown": 0.9,
+    "noseSneer": 0.4,
+    "mouthPress": 0.3,
+    "eyeSquint": 0.3,
+    "mouthShrugLower": 0.35,
+}
+"""Full displeasure: AU 4, 15, 9, 24, 7 and 17."""
+
+AROUSED = {"eyeWide": 0.7, "browInnerUp": 0.6, "browOuterUp": 0.6, "mouthStretch": 0.25}
+DROWSY = {"eyeBlink": 0.35}
+
+_VISEMES = (
+    {"jawOpen": 1.0, "mouthLowerDown": 0.5, "mouthUpperUp": 0.2},
+    {"jawOpen": 0.6, "mouthFunnel": 0.7},
+    {"jawOpen": 0.35, "mouthPucker": 0.8},
+    {"jawOpen": 0.5, "mouthStretch": 0.45, "mouthLowerDown": 0.3},
+    {"jawOpen": 0.15, "mouthRollLower": 0.5, "mouthRollUpper": 0.3},
+    {"jawOpen": 0.25, "mouthClose": 0.25, "mouthShrugUpper": 0.3},
+)
+"""Open, rounded, pursed, spread, lips rolled in, lips closing: the shapes that syllables pass through."""
+
+_SIDES = ("Left", "Right")
+_GAZE_FULL_DEGREES = 25.0
+"""Eyes turned this far need the whole of an eyeLook unit."""
+
+
+@dataclass(frozen=True)
+class Temperament:
+    """How a subject's face shows feelings.
+
+    Attributes
+    ----------
+    gains : face unit → strength of what it shows, 0 to 1
+    delays : face unit → seconds by which it follows
+    resting : face unit → what it does at rest
+    blink_seconds : mean time between blinks
+    """
+
+    gains: dict[str, float]
+    delays: dict[str, float]
+    resting: dict[str, float]
+    blink_seconds: float
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One recording's T frames.
+
+    Attributes
+    ----------
+    valence, arousal : float64, shape=(T,), the truth, −1 to 1
+    units : float32, shape=(T, 52), face units in the order asked for, 0 to 1
+    pose : float32, shape=(T, 3), yaw, pitch and roll in degrees
+    position : float32, shape=(T, 3), offset of the head in head units
+    """
+
+    valence: Floats
+    arousal: Floats
+    units: npt.NDArray[np.float32]
+    pose: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32]
+
+
+def draw_temperament(rng: np.random.Generator, unit_names: tuple[str, ...], difficulty: Difficulty) -> Temperament:
+    """Draw how a subject shows feelings: how much, which side more, how fast."""
+    expressiveness = rng.uniform(*difficulty.expressiveness)
+    gains, delays, resting = {}, {}, {}
+    for stem in sorted({*POSITIVE, *NEGATIVE, *AROUSED, *DROWSY}):
+        gain = expressiveness * (1 - difficulty.gain_spread * rng.random())
+        delay, tilt = rng.uniform(0, 0.4), rng.normal() * 0.1
+        for name, sign in zip(_on_both_sides(stem, unit_names), (1, -1), strict=False):
+            gains[name], delays[name] = gain * (1 + sign * tilt), delay
+    for stem in ("mouthSmile", "mouthFrown", "browDown", "browInnerUp", "mouthPress"):
+        at_rest = 0.12 * rng.random() ** 2
+        resting.update(dict.fromkeys(_on_both_sides(stem, unit_names), at_rest))
+    return Temperament(gains, delays, resting, rng.uniform(2.5, 6.0))
+
+
+def perform(
+    rng: np.random.Generator,
+    unit_names: tuple[str, ...],
+    temperament: Temperament,
+    difficulty: Difficulty,
+    *,
+    n_frames: int,
+    fps: float,
+) -> Performance:
+    """Draw what a subject's face does in `n_frames` frames.
+
+    Parameters
+    ----------
+    unit_names : the 52 ARKit face units, in the order of the result's columns
+    """
+    feeling_rng, arousal_rng, speech_rng, eye_rng, head_rng = rng.spawn(5)
+    seconds = np.arange(n_frames) / fps
+    valence, arousal = _feeling(feeling_rng, seconds), _feeling(arousal_rng, seconds)
+    units = {name: np.full(n_frames, temperament.resting.get(name, 0.0)) for name in unit_names}
+    for prototype, strength in (
+        (POSITIVE, _positive(valence)),
+        (NEGATIVE, _positive(-valence)),
+        (AROUSED, _positive(arousal)),
+        (DROWSY, _positive(-arousal)),
+    ):
+        for stem, full in prototype.items():
+            for name in _on_both_sides(stem, unit_names):
+                late = np.interp(seconds - temperament.delays[name], seconds, strength)
+                units[name] += full * temperament.gains[name] * late
+    _speak(speech_rng, units, seconds, difficulty)
+    _look(eye_rng, units, seconds, temperament)
+    pose, position = _move(head_rng, seconds, difficulty)
+    return Performance(
+        valence=valence,
+        arousal=arousal,
+        units=np.stack([units[name] for name in unit_names], 1).clip(0, 1).astype(np.float32),
+        pose=pose.astype(np.float32),
+        position=position.astype(np.float32),
+    )
+
+
+def _on_both_sides(stem: str, unit_names: tuple[str, ...]) -> tuple[str, ...]:
+    return (stem,) if stem in unit_names else tuple(stem + side for side in _SIDES)
+
+
+def _positive(values: Floats) -> Floats:
+    """The positive part, with a round corner at 0."""
+    return np.asarray(0.5 * (values + np.sqrt(values**2 + 0.01)) - 0.05 * np.exp(-np.abs(values) / 0.2), np.float64)
+
+
+def _drift(rng: np.random.Generator, seconds: Floats, period: float) -> Floats:
+    """A smooth random function of about unit variance, whose values `period` seconds apart are independent."""
+    n_knots = int(seconds[-1] / period) + 6
+    knots = (np.arange(n_knots) - rng.uniform(2, 3)) * period
+    return np.asarray(CubicSpline(knots, rng.standard_normal(n_knots) * 1.15)(seconds), np.float64)
+
+
+def _feeling(rng: np.random.Generator, seconds: Floats) -> Floats:
+    """A bounded trajectory: a mood that drifts over a minute, feelings over some seconds to tens of seconds."""
+    mood = 0.25 * rng.standard_normal() + 0.35 * _drift(rng, seconds, 30)
+    felt = mood + 0.5 * _drift(rng, seconds, 11) + 0.3 * _drift(rng, seconds, 4.5)
+    return np.tanh(felt)
+
+
+def _speak(rng: np.random.Generator, units: dict[str, Floats], seconds: Floats, difficulty: Difficulty) -> None:
+    """Turns of speech with pauses, in syllables that each have a shape of the mouth."""
+    talking, moment = np.zeros(len(seconds)), -rng.exponential(4)
+    while moment < seconds[-1]:
+        turn = 0.5 + rng.exponential(3)
+        talking[(seconds >= moment) & (seconds < moment + turn)] = 1
+        moment += turn + rng.exponential(3 * (1 - difficulty.speech_share) / difficulty.speech_share)
+    interval = seconds[1] - seconds[0] if len(seconds) > 1 else 1.0
+    talking = ndimage.gaussian_filter1d(talking, 0.12 / interval, mode="nearest")
+    onsets = np.cumsum(rng.uniform(0.16, 0.32, int(seconds[-1] / 0.16) + 8)) - 0.5
+    shapes, strengths = rng.integers(0, len(_VISEMES), len(onsets)), rng.uniform(0.4, 1, len(onsets))
+    for number, viseme in enumerate(_VISEMES):
+        peaks = np.where(shapes == number, strengths, 0.0)
+        opened = talking * difficulty.speech_strength * np.interp(seconds, onsets, peaks)
+        for stem, full in viseme.items():
+            for name in _on_both_sides(stem, tuple(units)):
+                units[name] += full * opened
+
+
+def _look(rng: np.random.Generator, units: dict[str, Floats], seconds: Floats, temperament: Temperament) -> None:
+    """Blinks of some 0.3 s, and a gaze that rests and jumps."""
+    blinks = np.cumsum(0.4 + rng.exponential(temperament.blink_seconds - 0.4, int(seconds[-1] / 0.8) + 4)) - 1
+    closed = np.zeros(len(seconds))
+    for blink in blinks[blinks < seconds[-1] + 1]:
+        closed = np.maximum(closed, np.interp(seconds, blink + np.array([0, 0.08, 0.13, 0.32]), [0, 1, 1, 0]))
+    for name in _on_both_sides("eyeBlink", tuple(units)):
+        units[name] += closed * (1 - units[name].clip(0, 1))
+    jumps = np.cumsum(0.3 + rng.exponential(1.2, int(seconds[-1] / 0.3) + 4)) - 1
+    fixed = np.searchsorted(jumps, seconds)
+    targets = rng.standard_normal((len(jumps) + 1, 2)) * [7.0, 4.0] * (rng.random((len(jumps) + 1, 1)) < 0.6)
+    aside, up = (targets[fixed] / _GAZE_FULL_DEGREES).T
+    units["eyeLookOutLeft"] += aside.clip(0)
+    units["eyeLookInRight"] += aside.clip(0)
+    units["eyeLookInLeft"] += (-aside).clip(0)
+    units["eyeLookOutRight"] += (-aside).clip(0)
+    for side in _SIDES:
+        units[f"eyeLookUp{side}"] += up.clip(0)
+        units[f"eyeLookDown{side}"] += (-up).clip(0)
+
+
+def _move(rng: np.random.Generator, seconds: Floats, difficulty: Difficulty) -> tuple[Floats, Floats]:
+    """Slow turns of the head, nods and shakes, and a sway of the body."""
+    spreads = np.array([difficulty.yaw_degrees, difficulty.pitch_degrees, difficulty.roll_degrees])
+    pose = np.stack([0.8 * _drift(rng, seconds, 7) + 0.5 * _drift(rng, seconds, 2) for _ in range(3)], 1) * spreads
+    moment = rng.exponential(8)
+    while moment < seconds[-1]:
+        axis, rate, length = int(rng.random() < 0.75), rng.uniform(1.5, 2.6), rng.uniform(0.7, 1.6)
+        envelope = np.exp(-np.square((seconds - moment) / (0.5 * length)))
+        pose[:, axis] += (
+            rng.uniform(0.4, 0.9) * spreads[axis] * envelope * np.sin(2 * np.pi * rate * (seconds - moment))
+        )
+        moment += 2 + rng.exponential(10)
+    position = np.stack([0.06 * _drift(rng, seconds, 6) for _ in range(3)], 1)
+    return pose, position

@@ -1,0 +1,148 @@
+"""SynthFace end to end: the same on any number of workers, resumable, honest about what it refuses."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codecsim.corpus import Corpus
+from codecsim.errors import StoreError, UsageError
+from codecsim.sources.synthetic.benchmark import plan, prepare_synthetic
+from tests.pipelines.command import program
+
+needs_anny = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("anny", "torch")),
+    reason="SynthFace needs the extra codecsim[synthetic]",
+)
+N_FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects of train and one of dev, rendered by two workers through the command line."""
+    out = tmp_path_factory.mktemp("synthetic") / "synthface.h5"
+    done = program("prepare", "synthetic", "--out", out, "--subjects", "2,1,0", "--frames", N_FRAMES, "--workers", "2")
+    assert "3 sequences, 60 frames" in done.stdout
+    assert "3 rendered, 0 already there" in done.stdout
+    return out
+
+
+@needs_anny
+def test_the_corpus_holds_faces_labels_and_how_they_were_made(corpus: Path) -> None:
+    with Corpus(corpus) as opened:
+        assert [(each.name, each.split) for each in opened.sequences()] == [
+            ("train_1", "train"),
+            ("train_2", "train"),
+            ("dev_1", "dev"),
+        ]
+        for each in opened.sequences():
+            assert each.n_frames == N_FRAMES
+            assert each.fps == 25
+            assert set(each.tasks) == {"valence", "arousal", "valence_truth", "arousal_truth"}
+            frames = opened.frames(each.name)
+            assert 20 < frames.mean() < 220
+            assert frames.std() > 10
+            units, names = opened.series(each.name, "units")
+            assert units.shape == (N_FRAMES, 52)
+            assert len(set(names)) == 52
+            assert opened.series(each.name, "raters_valence")[0].shape == (N_FRAMES, 6)
+            assert opened.boxes(each.name).shape == (N_FRAMES, 4)
+    assert not corpus.with_name(corpus.name + ".parts").exists()
+
+
+@needs_anny
+def test_people_and_performances_differ(corpus: Path) -> None:
+    with Corpus(corpus) as opened:
+        one, two = (opened.frames(name).astype(float) for name in ("train_1", "train_2"))
+        assert np.abs(one - two).mean() > 5
+        assert np.abs(one[0] - one[-1]).mean() > 0.5
+
+
+@needs_anny
+def test_one_process_gives_the_bytes_of_two_and_rendered_ones_are_kept(corpus: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.h5"
+    report = prepare_synthetic(alone, subjects=(1, 0, 0), n_frames=N_FRAMES, workers=1)
+    assert report.n_new == 1
+    with Corpus(corpus) as first, Corpus(alone) as second:
+        assert second.sequence("train_1").digest == first.sequence("train_1").digest
+    again = tmp_path / "again.h5"
+    shutil.copy(corpus, again)
+    report = prepare_synthetic(again, subjects=(2, 1, 0), n_frames=N_FRAMES, workers=1)
+    assert report.n_new == 0
+    with Corpus(corpus) as first, Corpus(again) as second:
+        assert [each.digest for each in second.sequences()] == [each.digest for each in first.sequences()]
+
+
+@needs_anny
+def test_what_was_finished_before_a_failure_is_not_rendered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codecsim.sources.synthetic import benchmark
+
+    out, real = tmp_path / "c.h5", benchmark.draw_stage
+    calls = []
+
+    def failing(*given: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(benchmark, "draw_stage", failing)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_synthetic(out, subjects=(2, 0, 0), n_frames=2, workers=1)
+    assert not out.exists()
+    monkeypatch.setattr(benchmark, "draw_stage", real)
+    report = prepare_synthetic(out, subjects=(2, 0, 0), n_frames=2, workers=1)
+    assert (report.n_sequences, report.n_new) == (2, 1)
+
+
+@needs_anny
+def test_other_settings_are_rendered_anew(tmp_path: Path) -> None:
+    out = tmp_path / "c.h5"
+    digests = []
+    for given in ({}, {"seed": 1}, {"difficulty": "hard"}, {"n_frames": 3}):
+        report = prepare_synthetic(out, **{"subjects": (0, 1, 0), "n_frames": 2, "workers": 1, **given})
+        assert report.n_new == 1
+        with Corpus(out) as opened:
+            digests.append(opened.sequence("dev_1").digest)
+    assert len(set(digests)) == 4
+
+
+def test_the_layouts_are_those_of_the_documentation() -> None:
+    assert [(r.name, r.n_frames) for r in plan(layout="avec")][:10:9] == [("train_1", 7500), ("dev_1", 7500)]
+    assert len(plan(layout="avec")) == 27
+    assert [sum(r.split == split for r in plan()) for split in ("train", "dev", "test")] == [48, 16, 16]
+    assert {r.n_frames for r in plan()} == {1500}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layout": "tall"}, "no layout 'tall'; there are wide, avec"),
+        ({"difficulty": "odd"}, "no difficulty 'odd'; there are easy, main, hard"),
+        ({"n_frames": 0}, "0 frames: 1 to 1000000 can be rendered"),
+        ({"subjects": (1, 2)}, "three numbers are needed, for train, dev and test, as 48,16,16"),
+        ({"subjects": (0, 0, 0)}, "three numbers are needed"),
+        ({"seed": -1}, "seed -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan(**given)
+
+
+def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "notes.txt"
+    out.write_text("mine")
+    with pytest.raises(StoreError, match="nothing was touched"):
+        prepare_synthetic(out, subjects=(1, 0, 0), n_frames=1)
+    assert out.read_text() == "mine"
+
+
+def test_the_command_says_how_subjects_are_written() -> None:
+    done = program("prepare", "synthetic", "--out", "x.h5", "--subjects", "48,16")
+    assert done.exit_code == 2
+    assert "'48,16': three whole numbers are needed, for train, dev and test, as 48,16,16" in done.stderr
