@@ -346,6 +346,25 @@ def plot(file: Path, figure: str, reference: str, sequences: tuple[str, ...], ou
         say(f"{path}")
 
 
+@main.command()
+@click.argument("corpus", type=_FILE)
+@click.option("--task", default="valence_truth", show_default=True, help="Label to tell.")
+@click.option("--every", type=click.IntRange(1), default=25, show_default=True, help="Use every so many frames.")
+def evidence(corpus: Path, task: str, every: int) -> None:
+    """Say where the labels of CORPUS are: ridge regressions from its train subjects to its dev subjects.
+
+    On a sound benchmark face units tell a label, brightness and pose do not, and pixels the less the smaller they are.
+    """
+    from pipelines.console import progress_bar, say, table
+    from pipelines.evidence import read_labels
+
+    with progress_bar() as progress:
+        readings = read_labels(corpus, task=task, every=every, progress=progress)
+    rows = [[each.what, f"{each.ccc:.3f}", f"{each.ccc_within:.3f}", f"{each.penalty:g}"] for each in readings]
+    say(table(["input", "CCC", "CCC within subjects", "penalty"], rows))
+    say(f"\n{task}: {readings[0].n_train} frames of train, {readings[0].n_dev} of dev, one in {every}")
+
+
 @main.group()
 def bench() -> None:
     """Measure speed on this machine, as ratios to outside programs."""

@@ -1,0 +1,172 @@
+"""Where the labels of a corpus are: ridge regressions, from train to dev subjects, on what is known of each frame.
+
+If a benchmark is sound, the face units tell its labels, the pose and the brightness do not, and pixels tell the less of
+them the smaller the frames are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.corpus import Corpus
+from codecsim.errors import UsageError
+from codecsim.scaling import downscale
+
+Floats = npt.NDArray[np.float64]
+
+FACTORS = (1, 3, 4, 6, 8, 12, 16)
+_PENALTIES = tuple(10.0**exponent for exponent in range(-3, 5))
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How well one kind of input tells a label on held-out subjects.
+
+    Attributes
+    ----------
+    what : the input
+    ccc : concordance correlation over all frames of dev
+    ccc_within : likewise with each subject's mean taken off prediction and label
+    penalty : of the ridge regression, per sample, chosen on folds of the train subjects
+    n_train, n_dev : frames
+    """
+
+    what: str
+    ccc: float
+    ccc_within: float
+    penalty: float
+    n_train: int
+    n_dev: int
+
+
+def read_labels(
+    corpus: str | Path,
+    *,
+    task: str = "valence_truth",
+    every: int = 25,
+    factors: Sequence[int] = FACTORS,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> list[Reading]:
+    """Fit on split train, choosing the penalty on folds of its subjects, and test on split dev.
+
+    Parameters
+    ----------
+    corpus : with splits train and dev, and the series ``units`` and ``pose`` where these are to be read
+    task : label to tell
+    every : every so many frames are used: neighbours are nearly the same
+    factors : for pixels shrunk by s; 1 are the HR frames. Each frame's pixels have their mean taken off and are divided
+        by their deviation
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than 5 subjects in train or 2 in dev, or no such label.
+    """
+    inputs, labels, subjects, is_train = _load(Path(corpus), task, every, factors)
+    readings = []
+    for number, (what, values) in enumerate(inputs.items()):
+        if progress:
+            progress("fitting", number, len(inputs))
+        readings.append(_read(what, values, labels, subjects, is_train))
+    return readings
+
+
+def concordance(predicted: Floats, target: Floats) -> float:
+    """Concordance correlation coefficient with population moments (Lin 1989); NaN where either is constant."""
+    if predicted.std() == 0 or target.std() == 0:
+        return float("nan")
+    covariance = ((predicted - predicted.mean()) * (target - target.mean())).mean()
+    return float(2 * covariance / (predicted.var() + target.var() + (predicted.mean() - target.mean()) ** 2))
+
+
+def _load(
+    path: Path, task: str, every: int, factors: Sequence[int]
+) -> tuple[dict[str, Floats], Floats, npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
+    parts: dict[str, list[Floats]] = {}
+    labels, subjects, splits = [], [], []
+    with Corpus(path) as opened:
+        for each in opened.sequences():
+            if each.split not in ("train", "dev"):
+                continue
+            if task not in each.tasks:
+                raise UsageError(f"{path}: {each.name} has no label {task!r}; it has {', '.join(each.tasks) or 'none'}")
+            label = np.asarray(opened.labels(each.name, task), np.float64)[::every]
+            kept = np.isfinite(label)
+            frames = opened.frames(each.name)[::every][kept]
+            labels.append(label[kept])
+            subjects += [each.subject or each.name] * int(kept.sum())
+            splits += [each.split == "train"] * int(kept.sum())
+            brightness = [frames.mean((1, 2))[:, None].astype(np.float64)]
+            known = opened.series_names(each.name)
+            if "units" in known:
+                parts.setdefault("face units", []).append(_series(opened, each.name, "units", every)[kept])
+            if "pose" in known:
+                brightness.append(_series(opened, each.name, "pose", every)[kept])
+            parts.setdefault("brightness and pose", []).append(np.concatenate(brightness, 1))
+            for factor in factors:
+                small = frames if factor == 1 else downscale(frames, factor)
+                parts.setdefault(f"pixels, s = {factor}", []).append(_normalised(small))
+    groups, is_train = np.array(subjects), np.array(splits, bool)
+    n_train, n_dev = (len(set(groups[chosen])) for chosen in (is_train, ~is_train)) if len(groups) else (0, 0)
+    if n_train < _FOLDS or n_dev < 2:
+        raise UsageError(
+            f"{path}: {n_train} subjects in split train and {n_dev} in dev; at least {_FOLDS} and 2 are needed"
+        )
+    return {what: np.concatenate(values) for what, values in parts.items()}, np.concatenate(labels), groups, is_train
+
+
+def _series(opened: Corpus, name: str, series: str, every: int) -> Floats:
+    return np.asarray(opened.series(name, series)[0], np.float64)[::every]
+
+
+def _normalised(frames: npt.NDArray[np.uint8]) -> Floats:
+    pixels = frames.reshape(len(frames), -1).astype(np.float64)
+    pixels -= pixels.mean(1, keepdims=True)
+    return np.asarray(pixels / np.maximum(pixels.std(1, keepdims=True), 1e-6))
+
+
+def _read(
+    what: str, values: Floats, labels: Floats, subjects: npt.NDArray[np.str_], is_train: npt.NDArray[np.bool_]
+) -> Reading:
+    known, wanted, people = values[is_train], labels[is_train], subjects[is_train]
+    fold = np.unique(people, return_inverse=True)[1] % _FOLDS
+    predicted = np.empty((len(_PENALTIES), len(known)))
+    for number in range(_FOLDS):
+        out = fold == number
+        predicted[:, out] = _ridge(known[~out], wanted[~out], known[out])
+    scores = [concordance(each, wanted) for each in predicted]
+    best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(_PENALTIES) - 1
+    told, truth, people = _ridge(known, wanted, values[~is_train])[best], labels[~is_train], subjects[~is_train]
+    return Reading(
+        what,
+        concordance(told, truth),
+        concordance(_within(told, people), _within(truth, people)),
+        _PENALTIES[best],
+        len(known),
+        len(truth),
+    )
+
+
+def _ridge(known: Floats, wanted: Floats, unknown: Floats) -> Floats:
+    """Predictions of ridge regressions with each of the penalties: shape=(penalties, len(unknown))."""
+    mean, spread = known.mean(0), known.std(0)
+    spread[spread < 1e-9] = 1
+    a, b = (known - mean) / spread, (unknown - mean) / spread
+    target = wanted - wanted.mean()
+    if len(a) <= a.shape[1]:
+        power, axes = np.linalg.eigh(a @ a.T)
+        turned, seen = axes.T @ target, b @ a.T @ axes
+    else:
+        power, axes = np.linalg.eigh(a.T @ a)
+        turned, seen = axes.T @ (a.T @ target), b @ axes
+    return np.stack([seen @ (turned / (power.clip(0) + penalty * len(a))) + wanted.mean() for penalty in _PENALTIES])
+
+
+def _within(values: Floats, subjects: npt.NDArray[np.str_]) -> Floats:
+    number = np.unique(subjects, return_inverse=True)[1]
+    means = np.bincount(number, values) / np.bincount(number)
+    return np.asarray(values - means[number])

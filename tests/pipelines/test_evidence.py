@@ -1,0 +1,76 @@
+"""Where labels are: on corpora whose answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codecsim.corpus import CorpusWriter
+from codecsim.errors import UsageError
+from pipelines.evidence import concordance, read_labels
+from tests.pipelines.command import codecsim
+
+N_FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The label is a bright square of 4 pixels, and one face unit; brightness and pose are noise."""
+    path, rng = tmp_path_factory.mktemp("evidence") / "c.h5", np.random.default_rng(0)
+    with CorpusWriter(path) as writer:
+        for number in range(16):
+            label = rng.uniform(-1, 1, N_FRAMES)
+            split = "train" if number < 10 else "dev"
+            with writer.sequence(f"{split}_{number}", fps=25, subject=f"s{number}", split=split) as out:
+                for frame in range(N_FRAMES):
+                    picture = np.full((96, 96), 120 + rng.integers(-20, 20), np.int64) + rng.integers(-9, 9, (96, 96))
+                    # Beside it lies its opposite: at s = 16 the two cancel.
+                    picture[20:24, 40:42] += int(60 * label[frame])
+                    picture[20:24, 42:44] -= int(60 * label[frame])
+                    out.append(picture.clip(0, 255).astype(np.uint8), pts_seconds=frame / 25)
+                out.labels("valence", label.astype(np.float32))
+                noise = rng.standard_normal((N_FRAMES, 2))
+                out.series("units", np.stack([label, noise[:, 0]], 1), columns=("smile", "jaw"))
+                out.series("pose", noise, columns=("yaw", "pitch"))
+    return path
+
+
+def test_the_label_is_read_where_it_is_and_nowhere_else(corpus: Path) -> None:
+    found = {each.what: each for each in read_labels(corpus, task="valence", every=1, factors=(1, 16))}
+    assert list(found) == ["face units", "brightness and pose", "pixels, s = 1", "pixels, s = 16"]
+    assert found["face units"].ccc > 0.99
+    assert found["face units"].ccc_within > 0.99
+    assert abs(found["brightness and pose"].ccc) < 0.2
+    assert found["pixels, s = 1"].ccc > 0.5
+    assert found["pixels, s = 16"].ccc < 0.3
+    assert (found["face units"].n_train, found["face units"].n_dev) == (10 * N_FRAMES, 6 * N_FRAMES)
+
+
+def test_the_command_prints_a_row_an_input(corpus: Path) -> None:
+    done = codecsim("evidence", corpus, "--task", "valence", "--every", "2", exit_code=0)
+    assert "face units" in done.stdout
+    assert "pixels, s = 16" in done.stdout
+    assert "valence: 200 frames of train, 120 of dev, one in 2" in done.stdout
+
+
+def test_a_label_that_is_not_there_is_refused(corpus: Path) -> None:
+    with pytest.raises(UsageError, match="no label 'joy'; it has valence"):
+        read_labels(corpus, task="joy")
+
+
+def test_too_few_subjects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CorpusWriter(path) as writer, writer.sequence("a", fps=25, split="train") as out:
+        out.append(np.zeros((96, 96), np.uint8), pts_seconds=0)
+        out.labels("valence", np.zeros(1, np.float32))
+    with pytest.raises(UsageError, match="1 subjects in split train and 0 in dev"):
+        read_labels(path, task="valence")
+
+
+def test_concordance_in_closed_form() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    assert concordance(x, x) == pytest.approx(1)
+    assert concordance(x, -x + 4) == pytest.approx(-1)
+    # cov = var = 2/3, means 1 apart: 2·(2/3) / (2/3 + 2/3 + 1) = 4/7
+    assert concordance(x, x + 1) == pytest.approx(4 / 7)
+    assert np.isnan(concordance(x, np.ones(3)))
