@@ -15,7 +15,7 @@ N_FRAMES = 40
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The label is a bright square of 4 pixels, and one face unit; brightness and pose are noise."""
+    """The label is a bright square, and one face unit, but for an offset a subject; brightness and pose are noise."""
     path, rng = tmp_path_factory.mktemp("evidence") / "c.h5", np.random.default_rng(0)
     with CorpusWriter(path) as writer:
         for number in range(16):
@@ -28,7 +28,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     picture[20:24, 40:42] += int(60 * label[frame])
                     picture[20:24, 42:44] -= int(60 * label[frame])
                     out.append(picture.clip(0, 255).astype(np.uint8), pts_seconds=frame / 25)
-                out.labels("valence", label.astype(np.float32))
+                out.labels("valence", (label + 0.4 * (-1) ** number).astype(np.float32))
                 noise = rng.standard_normal((N_FRAMES, 2))
                 out.series("units", np.stack([label, noise[:, 0]], 1), columns=("smile", "jaw"))
                 out.series("pose", noise, columns=("yaw", "pitch"))
@@ -38,7 +38,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_label_is_read_where_it_is_and_nowhere_else(corpus: Path) -> None:
     found = {each.what: each for each in read_labels(corpus, task="valence", every=1, factors=(1, 16))}
     assert list(found) == ["face units", "brightness and pose", "pixels, s = 1", "pixels, s = 16"]
-    assert found["face units"].ccc > 0.99
+    assert 0.7 < found["face units"].ccc < 0.9  # variances 1/3 of it and 0.16: half or more is told
     assert found["face units"].ccc_within > 0.99
     assert abs(found["brightness and pose"].ccc) < 0.2
     assert found["pixels, s = 1"].ccc > 0.5

@@ -100,6 +100,22 @@ def test_what_was_finished_before_a_failure_is_not_rendered_again(
 
 
 @needs_anny
+def test_every_frame_gets_noise_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codecsim.sources.synthetic import benchmark
+
+    asked, real = [], benchmark.add_noise
+
+    def noting(frames: np.ndarray, *, seed: int, first_frame: int, level: float) -> np.ndarray:
+        asked.append((len(frames), first_frame))
+        return real(frames, seed=seed, first_frame=first_frame, level=level)
+
+    monkeypatch.setattr(benchmark, "add_noise", noting)
+    prepare_synthetic(tmp_path / "c.h5", subjects=(1, 0, 0), n_frames=N_FRAMES, workers=1)
+    assert sum(count for count, _ in asked) == N_FRAMES
+    assert [first for _, first in asked] == list(np.cumsum([0, *(count for count, _ in asked[:-1])]))
+
+
+@needs_anny
 def test_other_settings_are_rendered_anew(tmp_path: Path) -> None:
     out = tmp_path / "c.h5"
     digests = []

@@ -1,5 +1,7 @@
 """What faces do and what raters say: bounds, independence, and that the labels are in the face alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,6 +68,24 @@ def test_everything_is_within_its_bounds(seed: int, n_frames: int, difficulty: s
 def test_the_same_seed_gives_the_same_performance() -> None:
     np.testing.assert_array_equal(performed(3).units, performed(3).units)
     assert (performed(3).valence != performed(4).valence).any()
+
+
+def test_a_subject_with_half_the_gain_shows_half_of_a_feeling() -> None:
+    shown = []
+    for share in (1.0, 0.5):
+        rng = np.random.default_rng(4)
+        drawn = draw_temperament(rng, UNITS, DIFFICULTIES["main"])
+        gains = {name: share * gain for name, gain in drawn.gains.items()}
+        temperament = dataclasses.replace(drawn, gains=gains, resting={})
+        found = perform(rng, UNITS, temperament, DIFFICULTIES["main"], n_frames=1500, fps=25)
+        shown.append(found.units[:, UNITS.index("cheekSquintLeft")])
+    assert shown[0].max() > 0.3
+    np.testing.assert_allclose(shown[1], 0.5 * shown[0], atol=1e-6)
+
+
+def test_a_feeling_does_not_depend_on_the_difficulty() -> None:
+    np.testing.assert_array_equal(performed(3, "easy").valence, performed(3, "hard").valence)
+    np.testing.assert_array_equal(performed(3, "easy").arousal, performed(3, "hard").arousal)
 
 
 @pytest.fixture(scope="module", params=sorted(DIFFICULTIES))
