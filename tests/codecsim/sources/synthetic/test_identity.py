@@ -169,6 +169,68 @@ def test_strength_is_how_far_a_face_is_from_the_mean(pack: Pack) -> None:
     assert 0 < np.abs(half - mean).mean() < 0.75 * np.abs(whole - mean).mean()
 
 
+@pytest.fixture
+def applied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Targets that were added so far, with their weights."""
+    added: list[tuple[str, float]] = []
+    add_target = Pack.add_target
+
+    def record(pack: Pack, vertices: Floats, name: str, weight: float) -> None:
+        if vertices.any():  # `Pack.target` adds to zeros
+            added.append((name, float(weight)))
+        add_target(pack, vertices, name, weight)
+
+    monkeypatch.setattr(Pack, "add_target", record)
+    return added
+
+
+def test_without_strength_only_ancestry_sex_age_and_build_shape_a_face(
+    pack: Pack, applied: list[tuple[str, float]]
+) -> None:
+    drawn(pack, 5, 0.0)
+    kinds = {name.partition("/")[0] for name, weight in applied if weight and "mouth-angles" not in name}
+    assert kinds == {"macrodetails"}
+    mean_shapes = [weight for name, weight in applied if name.startswith("macrodetails/") and "universal" not in name]
+    assert len(mean_shapes) == 12
+    assert sum(mean_shapes) == pytest.approx(1, abs=1e-9)
+
+
+def test_no_target_that_moves_the_head_or_gives_an_expression_is_drawn(
+    pack: Pack, applied: list[tuple[str, float]]
+) -> None:
+    for seed in range(6):
+        drawn(pack, seed)
+    names = {name for name, _ in applied}
+    assert len(names) > 150
+    for part in ("head-trans", "head-angle", "head-age", "eye-push", "trans-in", "trans-out", "faceunits"):
+        assert not [name for name in names if part in name]
+    angles = [weight for name, weight in applied if "mouth-angles" in name]
+    assert len(angles) == 6  # one each, to bring the mouth to rest
+    weights = {name: weight for name, weight in applied if not name.startswith(("macrodetails/", "head/", "asym/"))}
+    assert max(weights.values()) <= 0.6
+    assert max(weight for name, weight in applied if name.startswith("eyebrows/")) <= 0.24
+
+
+def test_a_face_is_its_targets_with_closed_lips_and_teeth_drawn_back(
+    pack: Pack, applied: list[tuple[str, float]]
+) -> None:
+    person = drawn(pack, 4)
+    raw = pack.vertices.copy()
+    for name, weight in list(applied):
+        pack.add_target(raw, name, weight)
+    eyes = [raw[eye] for eye in (pack.left_eye, pack.right_eye)]
+    middle = np.mean([(eye.min(0) + eye.max(0)) / 2 for eye in eyes], axis=0)
+    off = person.vertices / person.scale + middle - raw
+    teeth = np.unique(pack.triangles[np.isin(pack.materials, (Material.TEETH, Material.TONGUE))])
+    lips = np.concatenate([_mouth(pack).upper, _mouth(pack).lower])
+    elsewhere = np.setdiff1d(np.arange(len(raw)), np.concatenate([teeth, lips]))
+    assert np.abs(off[elsewhere]).max() < 1e-5
+    assert np.abs(off[lips, 1]).max() < 0.02
+    assert np.abs(off[lips][:, [0, 2]]).max() < 1e-5
+    assert off[teeth, 2] == pytest.approx(-0.10, abs=1e-5)
+    assert np.abs(off[teeth, 0] + 0.18 * (raw[teeth, 0] - middle[0])).max() < 1e-5
+
+
 def test_only_asymmetry_makes_the_sides_differ(pack: Pack) -> None:
     x, y, z = pack.vertices.T
     apart = np.abs(np.stack([x, y, z], 1)[:, None] - np.stack([-x, y, z], 1)[None]).max(2)
