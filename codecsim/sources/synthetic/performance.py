@@ -42,8 +42,8 @@ _VISEMES = (
 """Open, rounded, pursed, spread, lips rolled in, lips closing: the shapes that syllables pass through."""
 
 _SIDES = ("Left", "Right")
-_GAZE_FULL_DEGREES = 25.0
-"""Eyes turned this far need the whole of an eyeLook unit."""
+_GAZE_FULL_DEGREES = (14.5, 10.0)
+"""How far the whole of an eyeLook unit turns anny's eyes, sideways and up or down; the gaze reaches no further."""
 
 
 @dataclass(frozen=True)
