@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -46,8 +47,11 @@ def run(
         raises pass through and end the run.
     """
     if workers == 1:
-        for task in tasks:
-            yield task, function(task)
+        with _remembered_interrupts() as raise_if_struck:
+            for task in tasks:
+                outcome = function(task)
+                raise_if_struck()
+                yield task, outcome
         return
     yield from _run_processes(function, iter(tasks), workers)
 
@@ -115,6 +119,31 @@ def _end_with(lifeline: "Connection[object, object]") -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _remembered_interrupts() -> Iterator[Callable[[], None]]:
+    """Yield what raises a Ctrl-C that struck in a callback, of a weak reference of h5py for instance.
+
+    From there Python cannot pass it on: it would say "Exception ignored" and forget it.
+    """
+    report, struck = sys.unraisablehook, []
+
+    def remember(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            struck.append(lost.exc_type)
+        else:
+            report(lost)
+
+    def raise_if_struck() -> None:
+        if struck:
+            raise KeyboardInterrupt
+
+    sys.unraisablehook = remember
+    try:
+        yield raise_if_struck
+    finally:
+        sys.unraisablehook = report
 
 
 @contextmanager
