@@ -23,9 +23,10 @@ from codecsim.grid import Job, batches, check_grid, expand
 from codecsim.hdf5 import is_hdf5
 from codecsim.jobs import run_batch
 from codecsim.measures import check_measures, measure
+from codecsim.parts import writing
 from codecsim.sources.builtin import BUILTIN, builtin_path
 from codecsim.sources.video import Report, prepare_video, video_digest
-from codecsim.store.merge import finished_jobs, merge, part_files, writing
+from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
 
 Progress = Callable[[str, int, int | None], None]

@@ -114,7 +114,8 @@ def _load(
     n_train, n_dev = (len(set(groups[chosen])) for chosen in (is_train, ~is_train)) if len(groups) else (0, 0)
     if n_train < _FOLDS or n_dev < 2:
         raise UsageError(
-            f"{path}: {n_train} subjects in split train and {n_dev} in dev; at least {_FOLDS} and 2 are needed"
+            f"{path}: {n_train} subjects in split train and {n_dev} in dev; at least {_FOLDS} and 2 are needed: "
+            "prepare it with more (for SynthFace, --subjects 48,16,0)"
         )
     return {what: np.concatenate(values) for what, values in parts.items()}, np.concatenate(labels), groups, is_train
 

@@ -5,10 +5,7 @@ end the parts and what OUT already held become the new OUT in the same way. A ki
 batches in flight and nothing else.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,22 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.atomic import sweep_leftovers
 from codecsim.errors import StoreError
 from codecsim.store.records import SweepWriter
 from codecsim.store.schema import FEATURES
 from codecsim.store.sweep import Sweep, Table
 
 _COPY_BYTES = 2**26
-_LOCK = "lock"
-_LOCK_TRIES = 100
 _ORDER = ("sequence", "codec", "options", "mode", "scale")
 _VALUES = ("qp_requested", "crf_requested", "bitrate_kbps_requested")
-
-
-def parts_folder(out: Path) -> Path:
-    """Where the parts of `out` lie while a sweep runs."""
-    return out.with_name(f"{out.name}.parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,70 +29,6 @@ class Finished:
 
     jobs: frozenset[tuple[str, str]]
     damaged: tuple[Path, ...]
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[Path]:
-    """Hold the right to write `out`, one process at a time; yields the folder of its parts.
-
-    Whoever holds it removes what killed processes left: nobody else writes there.
-
-    Raises
-    ------
-    StoreError
-        If another process is writing it, or the folder cannot be made.
-    """
-    folder = parts_folder(out)
-    descriptor = _locked(out, folder)
-    try:
-        sweep_leftovers(out)
-        _remove_temporaries(folder)
-        yield folder
-    finally:
-        with suppress(OSError):
-            _remove_temporaries(folder)
-            if [path.name for path in folder.iterdir()] == [_LOCK]:
-                (folder / _LOCK).unlink()
-                folder.rmdir()
-        os.close(descriptor)
-
-
-def _locked(out: Path, folder: Path) -> int:
-    """Make `folder` and lock it for this process: the descriptor of its lock file."""
-    for _ in range(_LOCK_TRIES):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError as error:  # also where the process before removes the folder at this moment
-            reason = error.strerror
-            continue
-        except OSError as error:
-            raise StoreError(f"cannot write beside {out}: {error.strerror}; name another file with --out") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace") or "unknown"
-            os.close(descriptor)
-            raise StoreError(
-                f"{out} is being written by process {holder}; wait for it, or name another --out"
-            ) from None
-        except OSError as error:
-            os.close(descriptor)
-            raise StoreError(
-                f"cannot lock {folder / _LOCK}: {error.strerror}; name a file on another disk with --out"
-            ) from error
-        os.close(descriptor)  # the process before removed this lock file when it was done
-        reason = "its folder of parts comes and goes"
-    raise StoreError(f"cannot write beside {out}: {reason}; name another file with --out")
-
-
-def _remove_temporaries(folder: Path) -> None:
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def finished_jobs(out: Path, folder: Path) -> Finished:

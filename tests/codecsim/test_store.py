@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import codecsim
 from codecsim.errors import StoreError, UsageError
-from codecsim.store.merge import finished_jobs, merge, parts_folder, writing
+from codecsim.parts import parts_folder, writing
+from codecsim.store.merge import finished_jobs, merge
 from codecsim.store.records import Records, column_array, write_part
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
 from codecsim.store.sweep import Sweep

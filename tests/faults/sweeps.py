@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from codecsim import open_sweep
-from codecsim.store.merge import part_files, parts_folder
+from codecsim.parts import parts_folder
+from codecsim.store.merge import part_files
 from tests.pipelines.command import PROGRAM, Outcome, environment
 
 GRID = ("--scales", "3,4", "--qp", "20-34:2", "--no-plot")

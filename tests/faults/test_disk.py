@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from codecsim.store.merge import part_files, parts_folder
+from codecsim.parts import parts_folder
+from codecsim.store.merge import part_files
 from codecsim.store.verify import verify
 from tests.clips import carphone_faces, write_corpus
 from tests.faults.sweeps import finished, names

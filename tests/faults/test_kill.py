@@ -21,7 +21,8 @@ from codecsim.codecs import EncoderSettings
 from codecsim.corpus import Corpus
 from codecsim.grid import batches, expand
 from codecsim.jobs import run_batch
-from codecsim.store.merge import part_files, parts_folder
+from codecsim.parts import parts_folder
+from codecsim.store.merge import part_files
 from codecsim.store.verify import verify
 from tests.clips import carphone_faces, write_corpus
 from tests.faults.sweeps import (

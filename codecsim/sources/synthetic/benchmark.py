@@ -2,13 +2,13 @@
 
 Each recording depends on the seed, its split and its number alone, so it is the same in any layout, on any number of
 workers. Finished ones lie in ``OUT.parts/`` until all are there; a rerun takes up where the last one stopped, and what
-OUT itself holds is kept too, where it was made with the same settings.
+OUT itself holds is kept too, where it was made with the same settings. Nothing else in that folder is touched.
 """
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from codecsim.corpus import Corpus, CorpusWriter, is_corpus
-from codecsim.errors import CodecsimError, StoreError, UsageError
+from codecsim.errors import CodecsimError, SourceError, StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
+from codecsim.parts import writing
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
 from codecsim.sources.synthetic.pack import load_pack
@@ -107,9 +108,12 @@ def plan(
     if not 1 <= frames <= 1_000_000:
         raise UsageError(f"{frames} frames: 1 to 1000000 can be rendered")
     if len(counts) != 3 or not all(0 <= count <= 100_000 for count in counts) or not any(counts):
-        raise UsageError(f"subjects {counts}: three numbers are needed, for train, dev and test, as 48,16,16")
+        raise UsageError(
+            f"subjects {','.join(map(str, counts))}: three numbers of 0 to 100000, not all 0, are needed, for train, "
+            "dev and test, as 48,16,16"
+        )
     if not 0 <= seed < 2**63:
-        raise UsageError(f"seed {seed}: 0 to 2^63 − 1 are allowed")
+        raise UsageError(f"seed {seed}: whole numbers of 0 to 2^63 − 1 are allowed")
     return [
         Recording(seed, split, number, frames, difficulty)
         for split, count in zip(SPLITS, counts, strict=True)
@@ -155,35 +159,44 @@ def prepare_synthetic(
     recordings = plan(layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
     out, told = Path(out), progress or (lambda what, done, total: None)
     if out.exists() and not is_corpus(out):
-        raise StoreError(f"{out} is there and no corpus; nothing was touched: name another file with --out")
+        what = "a folder" if out.is_dir() else "there, and no corpus"
+        raise StoreError(f"{out} is {what}; nothing was touched: name another file with --out")
+    _check_device(device)
     pack_digest = load_pack().digest
-    folder = out.with_name(out.name + ".parts")
-    _make_folder(folder)
-    done = _finished(out, folder, recordings, pack_digest)
-    todo = [recording for recording in recordings if recording.name not in done]
-    n_workers = workers or (max(1, min(available_cores(), len(todo))) if device == "cpu" else 1)
-    n_done = sum(recording.n_frames for recording in recordings) - sum(recording.n_frames for recording in todo)
-    n_all = sum(recording.n_frames for recording in recordings)
-    told("rendering frames", n_done, n_all)
-    for recording, outcome in run(partial(_render_part, folder=folder, device=device), todo, workers=n_workers):
-        if isinstance(outcome, WorkerDied):
-            raise CodecsimError(f"{recording.name}: {outcome}; what is finished is kept, run the same command again")
-        done[recording.name] = outcome
-        n_done += recording.n_frames
+    with writing(out) as folder:
+        done = _finished(out, folder, recordings, pack_digest)
+        todo = [recording for recording in recordings if recording.name not in done]
+        n_workers = workers or (max(1, min(available_cores(), len(todo))) if device == "cpu" else 1)
+        n_all = sum(recording.n_frames for recording in recordings)
+        n_done = n_all - sum(recording.n_frames for recording in todo)
         told("rendering frames", n_done, n_all)
-    made = {"layout": layout, "difficulty": difficulty, "seed": seed, "version": VERSION}
-    with CorpusWriter(out, attributes={"synthface": json.dumps(made)}) as writer:
-        for recording in recordings:
-            writer.copy(done[recording.name], recording.name)
-    shutil.rmtree(folder, ignore_errors=True)
+        for recording, outcome in run(partial(_render_part, folder=folder, device=device), todo, workers=n_workers):
+            if isinstance(outcome, WorkerDied):
+                raise CodecsimError(f"{recording.name}: {outcome}; what is finished is kept; run the command again")
+            done[recording.name] = outcome
+            n_done += recording.n_frames
+            told("rendering frames", n_done, n_all)
+        made = {"layout": layout, "difficulty": difficulty, "seed": seed, "version": VERSION}
+        with CorpusWriter(out, attributes={"synthface": json.dumps(made)}) as writer:
+            for recording in recordings:
+                writer.copy(done[recording.name], recording.name)
+        for part in set(done.values()) - {out}:
+            part.unlink()
     return SynthReport(out, len(recordings), len(todo), n_all)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made ({error.strerror}); name another place with --out") from error
+def _check_device(device: str) -> None:
+    """Refuse what torch cannot do here, before any work."""
+    if importlib.util.find_spec("torch") is None:
+        raise SourceError("SynthFace is rendered with torch, which is not installed: pip install 'codecsim[synthetic]'")
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"device {device!r}: torch {torch.__version__} finds no GPU here; leave --device out to render on the CPU"
+        )
 
 
 def _part(folder: Path, recording: Recording, pack_digest: str) -> Path:

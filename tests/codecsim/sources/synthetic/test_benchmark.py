@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from codecsim.corpus import Corpus
-from codecsim.errors import StoreError, UsageError
+from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.parts import parts_folder, writing
 from codecsim.sources.synthetic.benchmark import plan, prepare_synthetic
 from tests.pipelines.command import program
 
@@ -140,14 +141,49 @@ def test_the_layouts_are_those_of_the_documentation() -> None:
         ({"layout": "tall"}, "no layout 'tall'; there are wide, avec"),
         ({"difficulty": "odd"}, "no difficulty 'odd'; there are easy, main, hard"),
         ({"n_frames": 0}, "0 frames: 1 to 1000000 can be rendered"),
-        ({"subjects": (1, 2)}, "three numbers are needed, for train, dev and test, as 48,16,16"),
-        ({"subjects": (0, 0, 0)}, "three numbers are needed"),
+        ({"subjects": (1, 2)}, "subjects 1,2: three numbers of 0 to 100000, not all 0, are needed"),
+        ({"subjects": (0, 0, 0)}, "subjects 0,0,0: three numbers of 0 to 100000, not all 0, are needed"),
         ({"seed": -1}, "seed -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**given)
+
+
+@needs_anny
+def test_what_others_put_beside_it_stays_and_two_do_not_write_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "c.h5"
+    folder = parts_folder(out)
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with writing(out), pytest.raises(StoreError, match="is being written by process"):
+        prepare_synthetic(out, subjects=(1, 0, 0), n_frames=1, workers=1)
+    prepare_synthetic(out, subjects=(1, 0, 0), n_frames=1, workers=1)
+    assert [path.name for path in folder.iterdir() if path.name != "lock"] == ["notes.txt"]
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+@needs_anny
+def test_a_gpu_that_is_not_there_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"device 'cuda': torch .* finds no GPU here; leave --device out"):
+        prepare_synthetic(tmp_path / "c.h5", subjects=(1, 0, 0), n_frames=1, device="cuda")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    with pytest.raises(SourceError, match=r"torch, which is not installed: pip install 'codecsim\[synthetic\]'"):
+        prepare_synthetic(tmp_path / "c.h5", subjects=(1, 0, 0), n_frames=1)
+
+
+def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder; nothing was touched"):
+        prepare_synthetic(tmp_path, subjects=(1, 0, 0), n_frames=1)
 
 
 def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
