@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.sources.synthetic.pack import Material, Pack
+from codecsim.sources.synthetic.smooth import smooth_step
 
 Floats = npt.NDArray[np.float32]
 
@@ -204,8 +205,8 @@ def _mouth(pack: Pack) -> _Mouth:
         corners=np.flatnonzero(is_lip & (np.abs(x) > 0.243)),
         upper=upper,
         lower=lower,
-        upper_weight=_rise((6.72 - y[upper]) / 0.105),
-        lower_weight=_rise((y[lower] - 6.50) / 0.095),
+        upper_weight=smooth_step((6.72 - y[upper]) / 0.105),
+        lower_weight=smooth_step((y[lower] - 6.50) / 0.095),
         stations=stations,
         upper_rims=[upper[np.abs(x[upper] - station) < 0.022] for station in stations],
         lower_rims=[lower[np.abs(x[lower] - station) < 0.022] for station in stations],
@@ -230,8 +231,3 @@ def _rest_mouth(pack: Pack, vertices: Floats) -> None:
     ).clip(0)
     for part, weight, sign in ((mouth.upper, mouth.upper_weight, -0.5), (mouth.lower, mouth.lower_weight, 0.5)):
         vertices[part, 1] += sign * weight * np.interp(pack.vertices[part, 0], mouth.stations, gaps)
-
-
-def _rise(share: Floats) -> Floats:
-    share = share.clip(0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)

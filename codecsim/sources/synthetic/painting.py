@@ -7,18 +7,15 @@ is 0 in the middle of the face; z is about 1.5 at the tip of the nose and falls 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from codecsim.sources.synthetic import atlas
 from codecsim.sources.synthetic.atlas import Chart
 from codecsim.sources.synthetic.identity import Identity
 from codecsim.sources.synthetic.pack import Material
-
-Floats = npt.NDArray[np.floating[Any]]
+from codecsim.sources.synthetic.smooth import Floats, smooth_step
 
 WRINKLES: tuple[tuple[str, ...], ...] = (
     ("mouthSmileLeft", "mouthSmileRight", "noseSneerLeft", "noseSneerRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
@@ -128,12 +125,6 @@ def paint(rng: np.random.Generator, chart: Chart, identity: Identity, looks: Loo
     return albedo.clip(0.008, 0.9), wrinkles
 
 
-def _step(x: Floats, low: float | Floats, high: float | Floats) -> Floats:
-    """Smooth step from 0 at `low` to 1 at `high`."""
-    t = ((x - low) / (np.asarray(high) - low)).clip(0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
 def _bell(x: Floats, width: float | Floats) -> Floats:
     return np.asarray(np.exp(-np.square(x / width)), np.float32)
 
@@ -159,28 +150,31 @@ class _Noise:
 def _skin(rng: np.random.Generator, chart: Chart, identity: Identity, looks: Looks) -> Floats:
     places, masks, noise = chart.positions, chart.masks, _Noise(rng)
     x, y, z = places[..., 0], places[..., 1], places[..., 2]
-    aside, front = np.abs(x), _step(z, 0.95, 1.2)
+    aside, front = np.abs(x), smooth_step(z, 0.95, 1.2)
     fine = noise(places, 40)
     skin = looks.skin * (
         1 + 0.10 * noise(places, 2.2) + 0.08 * noise(places, 6) + 0.10 * noise(places, 21) + 0.07 * fine
     )
     if looks.freckles:
-        skin *= 1 - 0.16 * looks.freckles * _step(noise(places, 30), 0.24, 0.38) * front
+        skin *= 1 - 0.16 * looks.freckles * smooth_step(noise(places, 30), 0.24, 0.38) * front
     skin *= 1 - rng.uniform(0.06, 0.20) * _bell(aside - 0.30, 0.2) * _bell(y - 7.20, 0.16)  # eye sockets
     skin *= 1 - 0.08 * _bell(aside - 0.45, 0.22) * _bell(y - 6.85, 0.2)  # cheeks are redder, hence darker in gray
-    skin *= 1 - 0.30 * _bell(aside - 0.10, 0.06) * _bell(y - 6.86, 0.035) * _step(z, 1.4, 1.55)  # nostrils
+    skin *= 1 - 0.30 * _bell(aside - 0.10, 0.06) * _bell(y - 6.86, 0.035) * smooth_step(z, 1.4, 1.55)  # nostrils
     fold = aside - (0.22 + 0.30 * (6.98 - y).clip(0, 0.6))
-    skin *= 1 - 0.20 * identity.age * _crease(fold, 0.03) * _step(y, 6.5, 6.6) * (1 - _step(y, 6.9, 7.0)) * front
+    skin *= (
+        1
+        - 0.20 * identity.age * _crease(fold, 0.03) * smooth_step(y, 6.5, 6.6) * (1 - smooth_step(y, 6.9, 7.0)) * front
+    )
     for height in (7.72, 7.84, 7.96):
         line = _crease(y - height - 0.03 * np.cos(aside * 5), 0.016)
-        skin *= 1 - 0.12 * identity.age * line * (1 - _step(aside, 0.35, 0.5))
+        skin *= 1 - 0.12 * identity.age * line * (1 - smooth_step(aside, 0.35, 0.5))
     skin *= 1 - (1 - looks.lips) * masks["lips"]
     skin = _with_beard(skin, chart, looks, fine)
     brow_share = ((aside - looks.brow_inner) / (0.53 - looks.brow_inner)).clip(-0.2, 1.2)
     ridge = 7.475 + looks.brow_arch * np.sin((brow_share.clip(0, 1) * 0.9 + 0.08) * np.pi * 0.78)
-    ridge -= 0.045 * _step(brow_share, 0.6, 1.1)
+    ridge -= 0.045 * smooth_step(brow_share, 0.6, 1.1)
     brow = _bell(y - ridge, looks.brow_thickness * (1.15 - 0.55 * brow_share.clip(0, 1)))
-    brow *= _step(brow_share, -0.05, 0.08) * (1 - _step(brow_share, 0.92, 1.08)) * _step(z, 0.6, 0.9)
+    brow *= smooth_step(brow_share, -0.05, 0.08) * (1 - smooth_step(brow_share, 0.92, 1.08)) * smooth_step(z, 0.6, 0.9)
     brow = (looks.brow_darkness * brow * (1 + 0.8 * fine)).clip(0, 1)
     skin = skin * (1 - brow) + min(0.75 * looks.hair, 0.6 * looks.skin) * brow
     skin *= 1 - 0.5 * masks["eyelids"] * (0.6 if identity.sex > 0.5 else 1.0)
@@ -197,11 +191,11 @@ def _with_beard(skin: Floats, chart: Chart, looks: Looks, fine: Floats) -> Float
         return skin
     x, y, z = (chart.positions[..., axis] for axis in range(3))
     aside = np.abs(x)
-    chin = _step(z, 0.95, 1.15) * (1 - _step(y, 6.76, 6.90)) * (1 - 0.9 * chart.masks["lips"])
-    chin *= 1 - _step(_bell(aside, 0.16) * _bell(y - 6.86, 0.06), 0.4, 0.9)
-    chin *= 1 - 0.5 * _step(aside, 0.30, 0.42) * _step(y, 6.6, 6.8)
-    side = 0.8 * _step(aside, 0.50, 0.62) * (1 - _step(y, 7.1, 7.25)) * _step(z, 0.55, 0.8)
-    share = np.maximum(chin, side) * _step(y, 5.7, 6.0)
+    chin = smooth_step(z, 0.95, 1.15) * (1 - smooth_step(y, 6.76, 6.90)) * (1 - 0.9 * chart.masks["lips"])
+    chin *= 1 - smooth_step(_bell(aside, 0.16) * _bell(y - 6.86, 0.06), 0.4, 0.9)
+    chin *= 1 - 0.5 * smooth_step(aside, 0.30, 0.42) * smooth_step(y, 6.6, 6.8)
+    side = 0.8 * smooth_step(aside, 0.50, 0.62) * (1 - smooth_step(y, 7.1, 7.25)) * smooth_step(z, 0.55, 0.8)
+    share = np.maximum(chin, side) * smooth_step(y, 5.7, 6.0)
     share = (looks.beard * share * (0.85 + 0.7 * fine)).clip(0, 1)
     return np.asarray(skin * (1 - share) + min(0.9 * looks.hair, 0.7 * looks.skin) * share)
 
@@ -213,37 +207,37 @@ def _with_scalp(skin: Floats, chart: Chart, looks: Looks, noise: _Noise, fine: F
     aside = np.abs(x)
     line = looks.hairline + looks.recession * _bell(aside - 0.42, 0.16)
     line = line - 1.1 * (aside - 0.42).clip(0) - 0.25 * aside**2
-    top = _step(y + 0.04 * noise(places, 14), line - 0.08, line + 0.10) * _step(y, 7.15, 7.35)
-    back = _step(0.55 + 0.35 * (y - 7.3) - z, -0.08, 0.08) * _step(y, 6.50, 6.75)
-    side = _step(aside, 0.59, 0.65) * _step(y, 6.95, 7.1) * (1 - _step(z, 0.70, 0.86))
+    top = smooth_step(y + 0.04 * noise(places, 14), line - 0.08, line + 0.10) * smooth_step(y, 7.15, 7.35)
+    back = smooth_step(0.55 + 0.35 * (y - 7.3) - z, -0.08, 0.08) * smooth_step(y, 6.50, 6.75)
+    side = smooth_step(aside, 0.59, 0.65) * smooth_step(y, 6.95, 7.1) * (1 - smooth_step(z, 0.70, 0.86))
     share = np.maximum(np.maximum(top, back), side) * (1 - chart.masks["ears"])
-    share *= 1 - 0.92 * looks.baldness * _step(y, 7.75, 8.05)
+    share *= 1 - 0.92 * looks.baldness * smooth_step(y, 7.75, 8.05)
     return np.asarray(skin * (1 - share) + looks.hair * 0.8 * (1 + 0.5 * fine) * share)
 
 
 def _neck(looks: Looks) -> Floats:
     """Skin down to the collar, then cloth; by height, the same in all rows."""
     height = np.linspace(*atlas.NECK_HEIGHTS, atlas.NECK.width, dtype=np.float32)
-    is_skin = _step(height, looks.collar - 0.015, looks.collar + 0.015)
+    is_skin = smooth_step(height, looks.collar - 0.015, looks.collar + 0.015)
     cloth = (
         looks.cloth
         * (1 + looks.cloth_pattern * np.sign(np.sin(50 * height)))
         * (1 - 0.35 * _bell(height - looks.collar, 0.04))
     )
-    skin = looks.skin * (0.9 + 0.1 * _step(height, 5.6, 6.0))
+    skin = looks.skin * (0.9 + 0.1 * smooth_step(height, 5.6, 6.0))
     return np.broadcast_to(cloth + (skin - cloth) * is_skin, (atlas.NECK.height, atlas.NECK.width))
 
 
 def _wrinkles(chart: Chart, identity: Identity) -> Floats:
     x, y, z = (chart.positions[..., axis] for axis in range(3))
-    aside, front = np.abs(x), _step(z, 0.95, 1.2)
+    aside, front = np.abs(x), smooth_step(z, 0.95, 1.2)
     nasolabial = _crease((0.20 + 0.34 * (6.98 - y).clip(0, 0.6)) - aside, 0.030)
-    nasolabial *= _step(y, 6.50, 6.62) * (1 - _step(y, 6.90, 7.0)) * front
+    nasolabial *= smooth_step(y, 6.50, 6.62) * (1 - smooth_step(y, 6.90, 7.0)) * front
     frown = _bell(aside - 0.055 - 0.03 * (y - 7.45), 0.016) * _bell(y - 7.46, 0.09) * front
     forehead = _sum(_crease(y - height - 0.03 * np.cos(aside * 5), 0.015) for height in (7.70, 7.80, 7.90))
-    forehead = forehead * (1 - _step(aside, 0.3, 0.45)) * front
+    forehead = forehead * (1 - smooth_step(aside, 0.3, 0.45)) * front
     crow = _sum(_bell(y - 7.24 - 0.9 * slope * (aside - 0.48), 0.013) for slope in (-0.5, 0.0, 0.5))
-    crow = crow * _step(aside, 0.50, 0.54) * (1 - _step(aside, 0.60, 0.68))
+    crow = crow * smooth_step(aside, 0.50, 0.54) * (1 - smooth_step(aside, 0.60, 0.68))
     under = _crease(7.13 - 0.15 * (aside - 0.3) ** 2 - y, 0.020) * _bell(aside - 0.31, 0.13) * front
     depth = 0.6 + 0.6 * identity.age
     return (
@@ -257,11 +251,16 @@ def _eye(rng: np.random.Generator, looks: Looks) -> Floats:
     across = (np.arange(side) - (side - 1) / 2) / ((side - 1) / 2) * atlas.EYE_REACH
     angle = np.hypot(across[:, None], across[None, :]).astype(np.float32)
     spokes = 1 + 0.15 * np.cos(np.arctan2(across[:, None], across[None, :]) * 17 + rng.uniform(0, 6)).astype(np.float32)
-    iris = looks.iris * spokes * (0.75 + 0.5 * _step(angle, 0.20, 0.42)) * (1 - 0.65 * _step(angle, 0.42, 0.50))
-    sclera = 0.40 * (1 - 0.35 * _step(angle, 0.7, 1.5))
-    eye = sclera + (iris - sclera) * (1 - _step(angle, 0.47, 0.55))
+    iris = (
+        looks.iris
+        * spokes
+        * (0.75 + 0.5 * smooth_step(angle, 0.20, 0.42))
+        * (1 - 0.65 * smooth_step(angle, 0.42, 0.50))
+    )
+    sclera = 0.40 * (1 - 0.35 * smooth_step(angle, 0.7, 1.5))
+    eye = sclera + (iris - sclera) * (1 - smooth_step(angle, 0.47, 0.55))
     pupil = rng.uniform(0.16, 0.24)
-    return np.asarray(eye + (0.01 - eye) * (1 - _step(angle, pupil - 0.03, pupil + 0.03)), np.float32)
+    return np.asarray(eye + (0.01 - eye) * (1 - smooth_step(angle, pupil - 0.03, pupil + 0.03)), np.float32)
 
 
 def _strands(rng: np.random.Generator, looks: Looks) -> Floats:

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from codecsim.sources.synthetic.atlas import corner_places, skin_chart
-from codecsim.sources.synthetic.hair import draw_style, glasses_surface, hair_surface
+from codecsim.sources.synthetic.glasses import glasses_surface
+from codecsim.sources.synthetic.hair import draw_style, hair_surface
 from codecsim.sources.synthetic.identity import Identity, draw_identity
 from codecsim.sources.synthetic.pack import Material, Pack
 from codecsim.sources.synthetic.painting import WRINKLES, Looks, draw_looks, paint
 from codecsim.sources.synthetic.shadows import depth_maps, lit_share
+from codecsim.sources.synthetic.smooth import smooth_step
 
 _AMBIENT_DIRECTIONS = 48
 _AMBIENT_SIDE = 96
@@ -149,8 +151,7 @@ def _neighbours(triangles: npt.NDArray[np.int64], n_vertices: int) -> npt.NDArra
 
 
 def _follow(vertices: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    share = ((vertices[:, 1] + 1.7) / 0.7).clip(0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    return np.asarray(smooth_step(vertices[:, 1], -1.7, -1.0), np.float32)
 
 
 def _skin_gloss(base: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
