@@ -57,7 +57,8 @@ def read_labels(
     ----------
     corpus : with splits train and dev, and the series ``units`` and ``pose`` where these are to be read
     task : label to tell
-    every : every so many frames are used: neighbours are nearly the same
+    every : every so many frames are used: neighbours are nearly the same. HR pixels take 74 kB a frame: 0.3 GB for
+        64 recordings of 1 500 frames at 25
     factors : for pixels shrunk by s; 1 are the HR frames. Each frame's pixels have their mean taken off and are divided
         by their deviation
 

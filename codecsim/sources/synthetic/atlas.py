@@ -15,7 +15,8 @@ from codecsim.sources.synthetic.pack import Material, Pack
 Floats = npt.NDArray[np.float32]
 
 CHART_SIDE = 512
-"""Texels along the UV square; the face is then some 250 texels high, twice what a picture of 192 samples shows."""
+"""Texels along the UV square. From chin to mid-forehead that is 110 texels, where a picture has some 154 samples: finer
+paint would show a little."""
 
 
 @dataclass(frozen=True)

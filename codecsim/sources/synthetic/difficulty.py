@@ -13,11 +13,12 @@ class Difficulty:
     ----------
     yaw_degrees, pitch_degrees, roll_degrees : standard deviation of the head's pose
     light_azimuth_degrees : the key light comes from up to this far aside
-    light_change : standard deviation of the key light's slow change within a recording, as a logarithm
+    light_change : twice the standard deviation of the logarithm of the key light, which changes slowly in a recording
     key_to_fill : the key light is so many times as strong as the second one
     background_contrast : 0 an even wall … 1 a room
     noise_levels : standard deviation of the camera's noise at mid-gray, in levels of 255
-    speech_share : part of the time that a subject speaks; speech_strength : how widely the mouth moves, 0 to 1
+    speech_share : sets the pauses of speech; a subject speaks 0.03 to 0.04 more of the time than this
+    speech_strength : how widely the mouth moves, 0 to 1
     expressiveness : how much of a feeling shows in the face, from the least expressive subject to the most
     gain_spread : face units of one subject differ in strength by up to this part
     """

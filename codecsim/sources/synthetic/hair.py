@@ -21,10 +21,13 @@ class HairStyle:
 
     Attributes
     ----------
-    volume : thickness on top of the head; length : height at which the hair at the sides ends
+    volume : thickness on top of the head, in head units
+    length : height at which the hair at the sides ends; above 0.3 it is short
     curtain_degrees : from which angle aside, 0 being the front, hair falls to its length
-    fringe : how far the front hairline is covered; curl : unevenness of the surface
-    parting : from −1 to 1, on which side there is more of it
+    fringe : how far the hair hangs over the front hairline, in head units
+    curl : unevenness of the surface, 0 to 1
+    parting : −1 to 1, on which side there is more of it
+    raggedness : standard deviation of the height at which it ends, in head units
     """
 
     volume: float

@@ -1,8 +1,8 @@
 """A person's colours: skin, brows, lips, beard, eyes, hair and clothes, painted into the atlas.
 
 Only luminance is painted, as linear albedo: the corpus is gray. Places are those of the base mesh: y runs from
-5.5 at the collar over 6.0 at the chin, 6.85 under the nose, 7.25 at the eyes and 7.5 at the brows to 8.6 at the top; x
-is 0 in the middle of the face; z is about 1.5 at the tip of the nose and falls to the back.
+5.5 at the collar over 6.0 at the chin, 6.9 at the nose, 7.3 at the eyes and 7.5 at the brows to 8.5 at the top; x is 0
+in the middle of the face; z is 1.7 at the tip of the nose and falls to the back.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ WRINKLES: tuple[tuple[str, ...], ...] = (
 """Face units that deepen each wrinkle map: nasolabial folds, frown lines, forehead, crow's feet, under the eyes."""
 
 _ALBEDO_BY_ANCESTRY = (0.13, 0.40, 0.50)
-"""Linear luminance of skin, African, Asian, European: between Fitzpatrick types VI and II as commonly tabulated."""
+"""Linear luminance of skin, African, Asian, European; chosen by eye."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,18 @@ class Looks:
 
     Attributes
     ----------
-    skin, hair : albedo of skin and hair, linear, 0 to 1
-    hairline : height of the front hairline on the base mesh
-    recession : how far the hairline recedes at the temples
+    skin, hair, iris, cloth : albedo, linear, 0 to 1
+    hairline : height of the front hairline on the base mesh, in dm
+    recession : how far the hairline recedes at the temples, in dm
     baldness : 0 full hair … 1 none on top
-    beard : 0 shaven … 1 full; brow_thickness, brow_darkness, brow_arch likewise
-    is_painted_scalp : whether there is hair on the scalp to paint
+    beard : 0 shaven … 1 full
+    brow_thickness, brow_arch : half the height of a brow, and how far its middle rises, in dm
+    brow_inner : how far from the middle of the face it begins, in dm
+    brow_darkness : 0 no brow … 1 opaque
+    lips : albedo of the lips, as a part of the skin's
+    freckles : 0 none … 1
+    collar : height on the base mesh at which clothes begin, in dm
+    cloth_pattern : contrast of stripes, 0 to 1
     """
 
     skin: float

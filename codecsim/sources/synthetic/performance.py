@@ -149,14 +149,14 @@ def _positive(values: Floats) -> Floats:
 
 
 def _drift(rng: np.random.Generator, seconds: Floats, period: float) -> Floats:
-    """A smooth random function of about unit variance, whose values `period` seconds apart are independent."""
+    """A smooth random function of unit variance, to 5 %, whose values `period` seconds apart are independent."""
     n_knots = int(seconds[-1] / period) + 6
     knots = (np.arange(n_knots) - rng.uniform(2, 3)) * period
     return np.asarray(CubicSpline(knots, rng.standard_normal(n_knots) * 1.15)(seconds), np.float64)
 
 
 def _feeling(rng: np.random.Generator, seconds: Floats) -> Floats:
-    """A bounded trajectory: a mood that drifts over a minute, feelings over some seconds to tens of seconds."""
+    """A trajectory within ±1, of standard deviation 0.54: a mood that drifts over half a minute, feelings over seconds."""
     mood = 0.25 * rng.standard_normal() + 0.35 * _drift(rng, seconds, 30)
     felt = mood + 0.5 * _drift(rng, seconds, 11) + 0.3 * _drift(rng, seconds, 4.5)
     return np.tanh(felt)

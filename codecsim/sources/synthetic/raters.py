@@ -50,8 +50,8 @@ def gold_standard(ratings: Floats) -> Floats:
 
     Source
     ------
-    Following Ringeval et al. 2015, *AV+EC 2015*, section 3: a local normalisation of the raters' means that weighs
-    them by inter-rater agreement, then the mean over raters.
+    After Ringeval et al. 2015, *AV+EC 2015*: each rater's mean is normalised by inter-rater agreement, and the raters
+    are averaged. The formula above is what is computed here; the challenge's own code was not at hand to compare with.
     """
     means, centred = ratings.mean(0), ratings - ratings.mean(0)
     covariance = centred.T @ centred / len(ratings)

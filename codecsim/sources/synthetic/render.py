@@ -16,6 +16,7 @@ from codecsim.corpus import HR_SIDE
 from codecsim.sources.synthetic.person import Person, normals
 from codecsim.sources.synthetic.raster import rasterize
 from codecsim.sources.synthetic.shadows import depth_maps, lit_share
+from codecsim.sources.synthetic.staging import SOURCE_HEIGHT, SOURCE_WIDTH
 
 SAMPLES = 2
 """Samples a pixel along each side."""
@@ -137,11 +138,11 @@ def exposed(luminance: Tensor, exposure: float) -> Tensor:
     return 255 * light.clamp(0, 1) ** _GAMMA
 
 
-def backdrop(background: Tensor, squares: Tensor, side: int = HR_SIDE, width: int = 960, height: int = 720) -> Tensor:
+def backdrop(background: Tensor, squares: Tensor, side: int = HR_SIDE) -> Tensor:
     """The part of a background that lies behind each crop: float32, shape=(B, side, side)."""
     step = (torch.arange(side, device=squares.device) + 0.5) / side
-    x = (squares[:, :1] + step * squares[:, 2:]) / width * 2 - 1  # (B, side)
-    y = (squares[:, 1:2] + step * squares[:, 2:]) / height * 2 - 1
+    x = (squares[:, :1] + step * squares[:, 2:]) / SOURCE_WIDTH * 2 - 1  # (B, side)
+    y = (squares[:, 1:2] + step * squares[:, 2:]) / SOURCE_HEIGHT * 2 - 1
     grid = torch.stack([x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
     picture = background[None, None].expand(len(squares), -1, -1, -1)
     return grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]

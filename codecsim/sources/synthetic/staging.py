@@ -24,7 +24,7 @@ class Stage:
     key_strength : float32, shape=(T,), irradiance from straight ahead, of each frame
     fill_strength, sky_strength : irradiance of the second light, and of the surroundings
     background : float32, shape=(rows, columns), linear luminance over the imagined recording
-    distance : from the camera to the pivot of the head, in head units (1.1 from eyes to chin)
+    distance : from the camera to the eyes at rest, in head units (1.1 from eyes to chin)
     focal : pixels of the recording per unit of slope
     center : float32, shape=(2,), where in the recording the eyes' midpoint is at rest
     target : gray level, 0 to 1, that the automatic exposure brings the face near to
@@ -53,7 +53,7 @@ def draw_stage(rng: np.random.Generator, n_frames: int, difficulty: Difficulty) 
     ratio = rng.uniform(*difficulty.key_to_fill)
     strength = rng.uniform(0.75, 1.0)
     drift = ndimage.gaussian_filter1d(rng.standard_normal(n_frames + 200), 60, mode="reflect")[100 : 100 + n_frames]
-    drift = drift / 0.07 * 0.5  # about 0.5 of the range (one standard deviation), over some seconds
+    drift = drift / 0.14  # half its standard deviation
     distance = rng.uniform(9, 15)
     head_px = rng.uniform(95, 135)  # eyes to chin: faces of some 190 to 280 pixels
     return Stage(
