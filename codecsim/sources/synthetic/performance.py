@@ -156,7 +156,7 @@ def _drift(rng: np.random.Generator, seconds: Floats, period: float) -> Floats:
 
 
 def _feeling(rng: np.random.Generator, seconds: Floats) -> Floats:
-    """A trajectory within ±1, of standard deviation 0.54: a mood that drifts over half a minute, feelings over seconds."""
+    """A trajectory within ±1, of standard deviation 0.54: a mood drifts over half a minute, feelings over seconds."""
     mood = 0.25 * rng.standard_normal() + 0.35 * _drift(rng, seconds, 30)
     felt = mood + 0.5 * _drift(rng, seconds, 11) + 0.3 * _drift(rng, seconds, 4.5)
     return np.tanh(felt)

@@ -102,7 +102,7 @@ def _found(person: Person, motion: Motion, lights: Lights) -> npt.NDArray[np.flo
 def _squares(edges: npt.NDArray[np.float64], fps: float, rng: np.random.Generator, settings: FaceSettings) -> Floats:
     """Left and upper edge and side of the crops: the face's box as a detector gives it, smoothed.
 
-    By a Gaussian whose deviation is half of `smoothing_seconds`: tracks of footage are smoothed over a window that long.
+    By a Gaussian whose deviation is half of `smoothing_seconds`; tracks of footage by a window of that length.
     """
     left, top, right, bottom = edges.T
     sides = np.maximum(right - left, bottom - top)

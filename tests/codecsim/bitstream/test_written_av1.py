@@ -1,6 +1,6 @@
 """AV1 headers that no encoder at hand writes: made here field by field, read by FFmpeg as a witness, and then by us.
 
-As in `test_written_headers`: timing and decoder models, frame ids, overridden sizes, super-resolution, tiles of listed
+As in `test_written_h264`: timing and decoder models, frame ids, overridden sizes, super-resolution, tiles of listed
 sizes, short signalling, segments, screen content, film grain, global motion, forward key frames shown later.
 """
 
@@ -11,7 +11,7 @@ import pytest
 from codecsim.bitstream import units
 from tests.codecsim.bitstream.streams import header_ends, trace
 from tests.codecsim.bitstream.test_bits import to_bytes
-from tests.codecsim.bitstream.test_written_headers import Writer
+from tests.codecsim.bitstream.writer import Writer
 
 KEY, INTER, INTRA_ONLY, SWITCH = range(4)
 FEATURES = ((8, 1), (6, 1), (6, 1), (6, 1), (6, 1), (3, 0), (0, 0), (0, 0))
