@@ -2,7 +2,8 @@
 
 Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 
-    /sequences/NAME            attributes: subject, split, fps, source, preparation (how it was made, JSON), digest
+    /sequences/NAME            attributes: subject, split, fps, source, preparation (how it was made, JSON), digest,
+                               recording (a mark of all that it was made from, where it is known)
         frames                 uint8 (T, 96, 96), chunked by frame groups, compressed without loss
         pts_seconds            float64 (T,), time of each frame in its source
         boxes                  float32 (T, 4), x, y, w, h of the crop in source pixels; where known
@@ -58,6 +59,7 @@ class Sequence:
     fps : mean frames per second of the source
     subject, split, source : as given when the corpus was made; "" where unknown
     preparation : how the frames were made of the source: JSON, "" where unknown
+    recording : a mark of all that it was made from; "" where unknown
     digest : SHA-256 (hexadecimal) of the frames' bytes
     tasks : names of the label series
     """
@@ -70,6 +72,7 @@ class Sequence:
     split: str
     source: str
     preparation: str
+    recording: str
     digest: str
     tasks: tuple[str, ...]
 
@@ -124,6 +127,7 @@ class Corpus:
                     split=text(group.attrs["split"]),
                     source=text(group.attrs["source"]),
                     preparation=text(group.attrs.get("preparation", "")),
+                    recording=text(group.attrs.get("recording", "")),
                     digest=text(group.attrs["digest"]),
                     tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
                 )
@@ -132,6 +136,11 @@ class Corpus:
         if not 0 < described.fps < _MAX_FPS:
             raise StoreError(f"{self.path}: sequence {name!r} has fps = {described.fps}; a positive number is needed")
         return described
+
+    def attribute(self, name: str) -> str:
+        """An attribute of the whole corpus, as text; "" where it has none of this name."""
+        with self._damage(f"attribute {name!r}"):
+            return text(self._file.attrs.get(name, ""))
 
     def frames(self, name: str, start: int = 0, stop: int | None = None) -> Frames:
         """HR frames `start` (inclusive) to `stop` (exclusive) of a sequence: uint8, shape=(T, 96, 96)."""
@@ -164,6 +173,12 @@ class Corpus:
     def pts_seconds(self, name: str) -> npt.NDArray[np.generic]:
         """Time of each frame in its source, in seconds: float64, shape=(T,)."""
         return self._series(name, ("pts_seconds",))
+
+    def copy_into(self, group: h5py.Group, name: str) -> None:
+        """Copy the sequence `name` as it is into a group of another file."""
+        self.sequence(name)
+        with self._damage(f"sequence {name!r}"):
+            self._file.copy(f"sequences/{name}", group)
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
         """The group of a sequence and its frames, after it was made sure that these can be read in safety."""
@@ -226,11 +241,15 @@ class CorpusWriter:
     ----------
     path : where the corpus is to stand
     attributes : extra root attributes (text or numbers), for instance how the corpus was made
+    recording : given to every sequence: a mark of all that they are made from
     """
 
-    def __init__(self, path: str | Path, *, attributes: Mapping[str, str | int | float] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, attributes: Mapping[str, str | int | float] | None = None, recording: str = ""
+    ) -> None:
         self.path = Path(path)
         self._attributes = dict(attributes or {})
+        self._recording = recording
 
     def __enter__(self) -> Self:
         sweep_leftovers(self.path)
@@ -276,27 +295,29 @@ class CorpusWriter:
             yield writer
             writer.finish()
             given = {"subject": subject, "split": split, "source": source, "preparation": preparation}
-            put_attributes(group, {"fps": float(fps), **given})
+            put_attributes(group, {"fps": float(fps), "recording": self._recording, **given})
         except BaseException:
             del self._file["sequences"][name]
             raise
 
-    def copy(self, path: Path, name: str) -> None:
-        """Copy a sequence as it is out of another corpus file, without compressing it again.
+    def copy(self, corpus: Corpus, name: str) -> None:
+        """Copy a sequence as it is out of another corpus, without compressing it again.
 
         Raises
         ------
         StoreError
-            If `path` is no corpus, or lacks the sequence.
+            If the other corpus lacks the sequence.
         UsageError
             If the name is taken.
         """
         if name in self._file["sequences"]:
             raise UsageError(f"the corpus holds a sequence {name!r} already")
-        with Corpus(path) as corpus:
-            corpus.sequence(name)
-            corpus._file.copy(f"sequences/{name}", self._file["sequences"])
+        corpus.copy_into(self._file["sequences"], name)
         self._check_disk()
+
+    def annotate(self, attributes: Mapping[str, str | int | float]) -> None:
+        """Set root attributes that are known only now."""
+        put_attributes(self._file, attributes)
 
 
 class SequenceWriter:

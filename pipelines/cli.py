@@ -8,14 +8,12 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
-from pipelines.parameters import Counts, KeyValue, Names, Ranges
+from pipelines.parameters import FILE, KeyValue, Names, Ranges
+from pipelines.preparing import prepare
 
 _CODECS = ("x264", "x265", "svtav1", "vp9")
 _FIGURES = ("rd",)
 _QUALITIES = ("strred", "li3ddct")
-_LAYOUTS = ("wide", "avec")
-_DIFFICULTIES = ("easy", "main", "hard")
-_FILE = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
@@ -46,7 +44,7 @@ def main() -> None:
 @main.command()
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option(
-    "--out", type=_FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
+    "--out", type=FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
 )
 @click.option(
     "--scales", type=Ranges("factor", whole=True), default="3,4", show_default=True, help="Factors s, divisors of 96."
@@ -129,85 +127,11 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
         sys.exit(1)
 
 
-@main.group()
-def prepare() -> None:
-    """Turn footage into a corpus of face tracks."""
-
-
-@prepare.command("video")
-@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@click.option("--out", type=_FILE, required=True, help="Corpus file to write.")
-@click.option("--boxes", type=_FILE, help="CSV of face boxes (time or frame, x, y, w, h) instead of the detector.")
-@click.option("--labels", type=_FILE, help="CSV of labels (time and a column a task), joined on time.")
-@click.option("--subject", default="", help="Who is seen.")
-@click.option("--split", default="", help="train, dev or test.")
-def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
-    """Find, follow and crop the faces in VIDEO, and write them as gray 96×96 frames to a corpus."""
-    from codecsim.simulator import prepare as run_prepare
-    from pipelines.console import note, progress_bar, say, size, table
-
-    with progress_bar() as progress:
-        reports = run_prepare(videos, out, progress=progress, **given)
-    rows = []
-    for video, report in zip(videos, reports, strict=True):
-        name = Path(video).stem
-        for sentence in report.warnings:
-            note(f"Note: {sentence}" if sentence.startswith(name) else f"Note: {name}: {sentence}")
-        rows += [
-            [
-                track.sequence,
-                str(track.n_frames),
-                str(track.n_interpolated),
-                str(track.n_dropped),
-                f"{track.first_seconds:.2f}–{track.last_seconds:.2f}",
-                f"{track.mean_side:.0f}",
-            ]
-            for track in report.tracks
-        ]
-    say(table(["sequence", "frames", "interpolated", "dropped", "seconds", "face px"], rows))
-    say(f"\n{out}: {size(out.stat().st_size)}")
-
-
-@prepare.command("synthetic")
-@click.option("--out", type=_FILE, required=True, help="Corpus file to write.")
-@click.option(
-    "--layout",
-    type=click.Choice(_LAYOUTS),
-    default="wide",
-    show_default=True,
-    help="wide: 48, 16 and 16 subjects × 1500 frames; avec: 9, 9 and 9 × 7500.",
-)
-@click.option("--subjects", type=Counts(), help="Subjects in train, dev and test, as 48,16,16.  [default: by layout]")
-@click.option("--frames", "n_frames", type=int, help="Frames of each recording.  [default: by layout]")
-@click.option(
-    "--difficulty",
-    type=click.Choice(_DIFFICULTIES),
-    default="main",
-    show_default=True,
-    help="Spread of pose, light, speech and expressiveness.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other people.")
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
-def prepare_synthetic(out: Path, **given: Any) -> None:
-    """Render SynthFace: moving 3-D faces whose valence and arousal are known. Needs codecsim[synthetic]."""
-    import time
-
-    from codecsim.sources.synthetic.benchmark import prepare_synthetic as run_prepare
-    from pipelines.console import progress_bar, say, size
-
-    started = time.perf_counter()
-    with progress_bar() as progress:
-        report = run_prepare(out, progress=progress, **given)
-    say(
-        f"{out}: {report.n_sequences} sequences, {report.n_frames} frames, {size(out.stat().st_size)}; "
-        f"{report.n_new} rendered, {report.n_sequences - report.n_new} already there, "
-        f"in {time.perf_counter() - started:.1f} s"
-    )
+main.add_command(prepare)
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 def info(file: Path) -> None:
     """Say what FILE, a sweep or a corpus, holds."""
     from pipelines.console import say
@@ -217,7 +141,7 @@ def info(file: Path) -> None:
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--stream", help="A row, key or name, as s3/qp24; may stand for several.")
 @click.option("--frames", is_flag=True, help="Type, QP and bytes of every frame of one stream.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, for other programs.")
@@ -247,9 +171,9 @@ def ledger(file: Path, stream: str | None, frames: bool, as_csv: bool) -> None:
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.argument("stream")
-@click.argument("target", type=_FILE)
+@click.argument("target", type=FILE)
 def extract(file: Path, stream: str, target: Path) -> None:
     """Write one STREAM of a sweep to TARGET: .264 (.265, .obu, .ivf), .mp4, .mkv, .y4m or .bin."""
     from codecsim.extract import extract as run_extract
@@ -263,7 +187,7 @@ def extract(file: Path, stream: str, target: Path) -> None:
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 def verify(file: Path, workers: int | None) -> None:
     """Recount every bit of a sweep, decode every stream again, and check every digest."""
@@ -286,8 +210,8 @@ def verify(file: Path, workers: int | None) -> None:
 
 
 @main.command()
-@click.argument("base", type=_FILE)
-@click.argument("new", type=_FILE)
+@click.argument("base", type=FILE)
+@click.argument("new", type=FILE)
 @click.option("--tolerance-bits", type=int, default=0, show_default=True, help="Largest difference that is let pass.")
 def compare(base: Path, new: Path, tolerance_bits: int) -> None:
     """Tell where the bits of NEW differ from those of BASE; exit status 1 where they do."""
@@ -325,7 +249,7 @@ def compare(base: Path, new: Path, tolerance_bits: int) -> None:
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--figure", type=click.Choice(_FIGURES), default="rd", show_default=True, help="Which picture.")
 @click.option(
     "--reference",
@@ -335,7 +259,7 @@ def compare(base: Path, new: Path, tolerance_bits: int) -> None:
     help="What quality is measured against.",
 )
 @click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
-@click.option("--out", type=_FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.rd.png]")
+@click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.rd.png]")
 def plot(file: Path, figure: str, reference: str, sequences: tuple[str, ...], out: Path | None) -> None:
     """Draw rate–distortion curves: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor."""
     from pipelines.console import say
@@ -347,7 +271,7 @@ def plot(file: Path, figure: str, reference: str, sequences: tuple[str, ...], ou
 
 
 @main.command()
-@click.argument("corpus", type=_FILE)
+@click.argument("corpus", type=FILE)
 @click.option("--task", default="valence_truth", show_default=True, help="Label to tell.")
 @click.option("--every", type=click.IntRange(1), default=25, show_default=True, help="Use every so many frames.")
 def evidence(corpus: Path, task: str, every: int) -> None:

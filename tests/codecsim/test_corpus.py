@@ -40,6 +40,7 @@ class TestRoundTrip:
                 split="train",
                 source="zoe.mp4",
                 preparation="",
+                recording="",
                 digest=hashlib.sha256(FRAMES["zoe"].tobytes()).hexdigest(),
                 tasks=("emotion", "valence"),
             )
@@ -333,12 +334,12 @@ def test_a_sequence_of_one_frame_takes_no_chunk_of_64(tmp_path: Path) -> None:
 
 
 def test_a_copied_sequence_is_what_it_was(path: Path, tmp_path: Path) -> None:
-    with CorpusWriter(tmp_path / "copy.h5") as writer:
-        writer.copy(path, "zoe")
+    with CorpusWriter(tmp_path / "copy.h5") as writer, Corpus(path) as corpus:
+        writer.copy(corpus, "zoe")
         with pytest.raises(UsageError, match="the corpus holds a sequence 'zoe' already"):
-            writer.copy(path, "zoe")
+            writer.copy(corpus, "zoe")
         with pytest.raises(StoreError, match="no sequence 'eve'"):
-            writer.copy(path, "eve")
+            writer.copy(corpus, "eve")
     with Corpus(path) as one, Corpus(tmp_path / "copy.h5") as other:
         assert [each.name for each in other.sequences()] == ["zoe"]
         assert other.sequence("zoe").digest == one.sequence("zoe").digest

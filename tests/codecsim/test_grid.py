@@ -10,7 +10,7 @@ from codecsim.corpus import Sequence
 from codecsim.errors import UsageError
 from codecsim.grid import batches, content_key, expand
 
-ANNA = Sequence(Path("a.h5"), "anna", 100, 25.0, "anna", "dev", "test", "", "00" * 32, ())
+ANNA = Sequence(Path("a.h5"), "anna", 100, 25.0, "anna", "dev", "test", "", "", "00" * 32, ())
 X264 = EncoderSettings()
 
 

@@ -122,7 +122,7 @@ def test_the_names_that_help_shows_without_imports_are_those_of_the_registries()
 def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> None:
     from codecsim.sources.synthetic.benchmark import LAYOUTS
     from codecsim.sources.synthetic.difficulty import DIFFICULTIES
-    from pipelines import cli
+    from pipelines import preparing
 
-    assert tuple(LAYOUTS) == cli._LAYOUTS
-    assert tuple(DIFFICULTIES) == cli._DIFFICULTIES
+    assert tuple(LAYOUTS) == preparing.LAYOUTS
+    assert tuple(DIFFICULTIES) == preparing.DIFFICULTIES

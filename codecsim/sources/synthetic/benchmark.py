@@ -1,26 +1,21 @@
-"""SynthFace: which recordings there are, rendering them in parallel, and putting them together into a corpus.
+"""SynthFace: which recordings there are, and how each is made.
 
-Each recording depends on the seed, its split and its number alone, so it is the same in any layout, on any number of
-workers. Finished ones lie in ``OUT.parts/`` until all are there; a rerun takes up where the last one stopped, and what
-OUT itself holds is kept too, where it was made with the same settings. Nothing else in that folder is touched.
+A recording depends on the seed, its split and its number alone, so it is the same in any layout, on any number of
+workers.
 """
 
 import dataclasses
-import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from codecsim.corpus import Corpus, CorpusWriter, is_corpus
-from codecsim.errors import CodecsimError, SourceError, StoreError, UsageError
-from codecsim.executors import WorkerDied, available_cores, run
-from codecsim.parts import writing
+from codecsim.corpus import CorpusWriter
+from codecsim.errors import SourceError, UsageError
+from codecsim.sources.assembly import AssemblyReport, Progress, assemble, check_out
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
 from codecsim.sources.synthetic.pack import load_pack
@@ -48,34 +43,38 @@ LAYOUTS = {"wide": Layout((48, 16, 16), 1500), "avec": Layout((9, 9, 9), 7500)}
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One recording of one subject; everything that its frames depend on, besides the face model."""
+class SynthRecording:
+    """One recording of one subject: everything that its frames depend on, and the device that renders them."""
 
     seed: int
     split: str
     number: int
     n_frames: int
     difficulty: str
+    face_model: str = ""
     version: int = VERSION
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         """As AVEC 2016 names recordings: ``train_1``."""
         return f"{self.split}_{self.number}"
 
-    def preparation(self, pack_digest: str) -> str:
-        """Provenance, as JSON: equal where the frames are."""
-        return json.dumps({"synthface": dataclasses.asdict(self), "face_model": pack_digest[:16]})
+    @property
+    def size(self) -> int:
+        """Frames."""
+        return self.n_frames
 
+    def identity(self) -> str:
+        """Provenance, as JSON: equal where the frames are, on one device."""
+        known = dataclasses.asdict(self)
+        del known["device"]
+        return json.dumps({"synthface": known})
 
-@dataclass(frozen=True)
-class SynthReport:
-    """What was done: recordings in the corpus, those rendered now, and their frames."""
-
-    out: Path
-    n_sequences: int
-    n_new: int
-    n_frames: int
+    def add_to(self, writer: CorpusWriter) -> tuple[str, ...]:
+        """Render it, with labels and all that is known of each frame."""
+        _render(self, writer)
+        return ()
 
 
 def plan(
@@ -85,7 +84,7 @@ def plan(
     subjects: Iterable[int] | None = None,
     difficulty: str = "main",
     seed: int = 0,
-) -> list[Recording]:
+) -> list[SynthRecording]:
     """List the recordings of a benchmark.
 
     Parameters
@@ -115,7 +114,7 @@ def plan(
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed {seed}: whole numbers of 0 to 2^63 − 1 are allowed")
     return [
-        Recording(seed, split, number, frames, difficulty)
+        SynthRecording(seed, split, number, frames, difficulty)
         for split, count in zip(SPLITS, counts, strict=True)
         for number in range(1, count + 1)
     ]
@@ -131,8 +130,8 @@ def prepare_synthetic(
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",
-    progress: Callable[[str, int, int | None], None] | None = None,
-) -> SynthReport:
+    progress: Progress | None = None,
+) -> AssemblyReport:
     """Render SynthFace into a corpus.
 
     Labels: ``valence`` and ``arousal``, gold standards of six simulated raters, and ``valence_truth`` and
@@ -157,32 +156,17 @@ def prepare_synthetic(
         If `out` cannot be written, or is something else than a corpus.
     """
     recordings = plan(layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
-    out, told = Path(out), progress or (lambda what, done, total: None)
-    if out.exists() and not is_corpus(out):
-        what = "a folder" if out.is_dir() else "there, and no corpus"
-        raise StoreError(f"{out} is {what}; nothing was touched: name another file with --out")
+    check_out(Path(out))
     _check_device(device)
-    pack_digest = load_pack().digest
-    with writing(out) as folder:
-        done = _finished(out, folder, recordings, pack_digest)
-        todo = [recording for recording in recordings if recording.name not in done]
-        n_workers = workers or (max(1, min(available_cores(), len(todo))) if device == "cpu" else 1)
-        n_all = sum(recording.n_frames for recording in recordings)
-        n_done = n_all - sum(recording.n_frames for recording in todo)
-        told("rendering frames", n_done, n_all)
-        for recording, outcome in run(partial(_render_part, folder=folder, device=device), todo, workers=n_workers):
-            if isinstance(outcome, WorkerDied):
-                raise CodecsimError(f"{recording.name}: {outcome}; what is finished is kept; run the command again")
-            done[recording.name] = outcome
-            n_done += recording.n_frames
-            told("rendering frames", n_done, n_all)
-        made = {"layout": layout, "difficulty": difficulty, "seed": seed, "version": VERSION}
-        with CorpusWriter(out, attributes={"synthface": json.dumps(made)}) as writer:
-            for recording in recordings:
-                writer.copy(done[recording.name], recording.name)
-        for part in set(done.values()) - {out}:
-            part.unlink()
-    return SynthReport(out, len(recordings), len(todo), n_all)
+    face_model = load_pack().digest[:16]
+    return assemble(
+        out,
+        [dataclasses.replace(each, face_model=face_model, device=device) for each in recordings],
+        attributes={"synthface": json.dumps({"layout": layout, "difficulty": difficulty, "seed": seed})},
+        doing="rendering frames",
+        workers=workers or (None if device == "cpu" else 1),
+        progress=progress,
+    )
 
 
 def _check_device(device: str) -> None:
@@ -199,29 +183,7 @@ def _check_device(device: str) -> None:
         )
 
 
-def _part(folder: Path, recording: Recording, pack_digest: str) -> Path:
-    identity = hashlib.sha256(recording.preparation(pack_digest).encode()).hexdigest()[:16]
-    return folder / f"{recording.name}-{identity}.h5"
-
-
-def _finished(out: Path, folder: Path, recordings: list[Recording], pack_digest: str) -> dict[str, Path]:
-    """Files that hold recordings already, by the recordings' names."""
-    wanted = {recording.name: recording.preparation(pack_digest) for recording in recordings}
-    done = {}
-    if out.exists():
-        with suppress(StoreError), Corpus(out) as corpus:
-            done = {s.name: out for s in corpus.sequences() if s.preparation == wanted.get(s.name)}
-    for recording in recordings:
-        part = _part(folder, recording, pack_digest)
-        if recording.name not in done and part.exists():
-            with suppress(StoreError), Corpus(part) as corpus:
-                corpus.sequence(recording.name)
-                done[recording.name] = part
-    return done
-
-
-def _render_part(recording: Recording, *, folder: Path, device: str) -> Path:
-    """Render one recording into a corpus of its own; returns its path."""
+def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
     import torch
 
     from codecsim.sources.synthetic.person import draw_person
@@ -234,23 +196,19 @@ def _render_part(recording: Recording, *, folder: Path, device: str) -> Path:
     person_rng, temper_rng, stage_rng, perform_rng, rater_rng, box_rng, noise_rng = map(
         np.random.default_rng, seeds.spawn(7)
     )
-    person = draw_person(pack, person_rng, device=device)
+    person = draw_person(pack, person_rng, device=recording.device)
     temperament = draw_temperament(temper_rng, names, difficulty)
     stage = draw_stage(stage_rng, recording.n_frames, difficulty)
     performance = perform(perform_rng, names, temperament, difficulty, n_frames=recording.n_frames, fps=FPS)
     noise_seed = int(noise_rng.integers(2**63))
-    part = _part(folder, recording, pack.digest)
-    with (
-        CorpusWriter(part) as writer,
-        writer.sequence(
-            recording.name,
-            fps=FPS,
-            subject=recording.name,
-            split=recording.split,
-            source="synthface",
-            preparation=recording.preparation(pack.digest),
-        ) as sequence,
-    ):
+    with writer.sequence(
+        recording.name,
+        fps=FPS,
+        subject=recording.name,
+        split=recording.split,
+        source="synthface",
+        preparation=recording.identity(),
+    ) as sequence:
         first = 0
         for clean, boxes in record(person, performance, stage, fps=FPS, rng=box_rng):
             frames = add_noise(clean, seed=noise_seed, first_frame=first, level=stage.noise_level)
@@ -265,4 +223,3 @@ def _render_part(recording: Recording, *, folder: Path, device: str) -> Path:
             sequence.series(f"raters_{task}", ratings, columns=raters)
         sequence.series("units", performance.units, columns=names)
         sequence.series("pose", np.concatenate([performance.pose, performance.position], 1), columns=_POSE)
-    return part

@@ -26,7 +26,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "synthface.h5"
     done = program("prepare", "synthetic", "--out", out, "--subjects", "2,1,0", "--frames", N_FRAMES, "--workers", "2")
     assert "3 sequences, 60 frames" in done.stdout
-    assert "3 rendered, 0 already there" in done.stdout
+    assert "3 of 3 recordings made now" in done.stdout
     return out
 
 
