@@ -12,6 +12,7 @@ from pipelines.parameters import FILE, Counts
 if TYPE_CHECKING:
     from codecsim.sources.assembly import AssemblyReport
 
+TASKS = ("valence", "expression", "apex")
 LAYOUTS = ("wide", "avec")
 DIFFICULTIES = ("easy", "main", "hard")
 
@@ -58,20 +59,27 @@ def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
 @prepare.command("synthetic")
 @click.option("--out", type=FILE, required=True, help="Corpus file to write.")
 @click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    default="valence",
+    show_default=True,
+    help="valence (and arousal) over time; expression: stills of 7 classes; apex: from neutral to 7 expressions.",
+)
+@click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     default="wide",
     show_default=True,
-    help="wide: 48, 16 and 16 subjects × 1500 frames; avec: 9, 9 and 9 × 7500.",
+    help="For valence, wide: 48, 16 and 16 subjects × 1500 frames; avec: 9, 9 and 9 × 7500.",
 )
 @click.option("--subjects", type=Counts(), help="Subjects in train, dev and test, as 48,16,16.  [default: by layout]")
-@click.option("--frames", "n_frames", type=int, help="Frames of each recording.  [default: by layout]")
+@click.option(
+    "--frames", "n_frames", type=int, help="Frames of each sequence; stills of each subject.  [default: by layout]"
+)
 @click.option(
     "--difficulty",
     type=click.Choice(DIFFICULTIES),
-    default="main",
-    show_default=True,
-    help="Spread of pose, light, speech and expressiveness.",
+    help="Spread of pose, light, speech and expressiveness.  [default: main; expression hard, apex easy]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other people.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
@@ -96,6 +104,5 @@ def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:
         note(f"Note: {sentence}")
     say(
         f"{out}: {report.n_sequences} sequences, {report.n_frames} frames, {size(out.stat().st_size)}; "
-        f"{report.n_new} of {report.n_recordings} recordings made now, the others were there, "
-        f"in {time.perf_counter() - started:.1f} s"
+        f"{report.n_new} of {report.n_recordings} recordings made now, in {time.perf_counter() - started:.1f} s"
     )
