@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Ordered
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,13 +24,11 @@ from codecsim.hdf5 import is_hdf5
 from codecsim.jobs import run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
+from codecsim.sources.assembly import Progress
 from codecsim.sources.builtin import BUILTIN, builtin_path
 from codecsim.sources.video import Report, prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
-
-Progress = Callable[[str, int, int | None], None]
-"""Called as (what is going on, steps done, steps in all or None where unknown)."""
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))

@@ -4,7 +4,7 @@ If a benchmark is sound, the face units tell its labels, the pose and the bright
 them the smaller the frames are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from codecsim.corpus import Corpus
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale
+from codecsim.sources.assembly import Progress
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def read_labels(
     task: str = "valence_truth",
     every: int = 25,
     factors: Sequence[int] = FACTORS,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Reading]:
     """Fit on split train, choosing the penalty on folds of its subjects, and test on split dev.
 

@@ -1,0 +1,42 @@
+"""How every picture looks, and how it is saved: colour-blind safe, readable in print, the words of the tables."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+
+from codecsim.atomic import replacing
+from codecsim.errors import UsageError
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,
+}
+
+
+def checked_target(target: str | Path) -> Path:
+    """The PNG to write; `UsageError` where it has another ending."""
+    if Path(target).suffix != ".png":
+        raise UsageError(f"{target}: the picture is written as PNG and PDF; name it *.png")
+    return Path(target)
+
+
+def save(figure: Figure, target: Path) -> list[Path]:
+    """Write a figure as PNG and, under the same name, as PDF; returns both paths. Same figure, same bytes."""
+    paths = [target, target.with_suffix(".pdf")]
+    for path, canvas in zip(paths, (FigureCanvasAgg, FigureCanvasPdf), strict=True):
+        with replacing(path) as temporary:
+            metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
+            canvas(figure).print_figure(temporary, format=path.suffix[1:], dpi=200, metadata=metadata)
+    return paths
