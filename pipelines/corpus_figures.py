@@ -18,8 +18,9 @@ from pipelines.style import STYLE, checked_target, save
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 """Those of Figure 1 of Cheng et al. 2017; 1 stands for the HR frame."""
 
-_TILE_INCHES = 0.62
-_MOST_TILES = 240
+_TILE_INCHES, _CAPTION_INCHES, _FOOT_INCHES = 0.62, 0.09, 0.16
+_FEW_COLUMNS = 8  # fewer than this are drawn larger
+_MOST_SEQUENCES = 140
 _PREFERRED_TASKS = ("valence", "valence_truth", "expression")
 _TRACE_FRAMES = 10
 
@@ -59,17 +60,14 @@ def plot_sheet(
     target = checked_target(target)
     with Corpus(corpus) as opened, mpl.rc_context(STYLE):
         found = _chosen(opened, sequences)
-        shown = _first_of_subjects(found) if len(found) > _MOST_TILES else found
-        tiles: list[_Tile] = []
+        shown = _first_of_subjects(found) if len(found) > _MOST_SEQUENCES else found
+        groups: dict[str, list[_Tile]] = {}
         n_drawn = 0
-        for each in shown:
-            of_sequence = _tiles(opened, each, _task(each, task))
-            if len(tiles) + len(of_sequence) > _MOST_TILES:
-                break
-            tiles += of_sequence
+        for each in shown[:_MOST_SEQUENCES]:
+            groups.setdefault(each.subject or each.name, []).extend(_tiles(opened, each, _task(each, task)))
             n_drawn += 1
         what = f"{n_drawn} of {len(found)} sequences" if n_drawn < len(found) else f"{n_drawn} sequences"
-        figure = _mosaic(tiles, what, _task(found[0], task))
+        figure = _mosaic(list(groups.values()), what)
     return save(figure, target)
 
 
@@ -172,7 +170,7 @@ def _trace(part: Any, opened: Corpus, each: Sequence, task: str | None) -> None:
     below.set_ylim(-1.05, 1.05)
     below.set_xlabel("time (s)")
     below.set_ylabel(task)
-    below.legend(loc="upper right", ncols=3)
+    below.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.1)
 
 
 def _chosen(opened: Corpus, names: Iterable[str]) -> list[Sequence]:
@@ -227,20 +225,24 @@ def _tiles(opened: Corpus, each: Sequence, task: str | None) -> list[_Tile]:
     return tiles
 
 
-def _mosaic(tiles: list[_Tile], what: str, task: str | None) -> Figure:
-    by_pairs = 2 if len({tile.caption.split(" ")[0] for tile in tiles}) < len(tiles) else 1
-    columns = min(len(tiles), by_pairs * max(1, round((1.45 * len(tiles)) ** 0.5 / by_pairs)))
+def _mosaic(groups: list[list[_Tile]], what: str) -> Figure:
+    """Tiles in rows, those of one subject side by side."""
+    tiles = [tile for group in groups for tile in group]
+    step = max(map(len, groups)) if len({len(group) for group in groups}) == 1 else 1
+    columns = min(len(tiles), step * max(1, round((1.45 * len(tiles)) ** 0.5 / step)))
     rows = -(-len(tiles) // columns)
-    figure = Figure(figsize=(columns * _TILE_INCHES, rows * (_TILE_INCHES + 0.12) + 0.3))
-    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.16})
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.985, bottom=0.3 / figure.get_figheight())
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, tile in zip(axes.flat, tiles, strict=False):
+    zoom = max(1.0, min(2.5, _FEW_COLUMNS / columns))
+    tile_inches, caption_inches, foot_inches = zoom * _TILE_INCHES, zoom * _CAPTION_INCHES, zoom * _FOOT_INCHES
+    width, height = columns * tile_inches, rows * (tile_inches + caption_inches) + foot_inches
+    figure = Figure(figsize=(width, height))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        below = height - (row + 1) * (tile_inches + caption_inches)
+        place = (column * tile_inches / width, below / height, 0.97 / columns, 0.97 * tile_inches / height)
+        axis = figure.add_axes(place)
         _picture(axis, tile.frame)
-        axis.set_title(tile.caption, fontsize=3.6, pad=1)
-    how = "" if task is None else f", lowest and highest {task}" if by_pairs == 2 else f", {task}"
-    figure.supxlabel(f"{what}{how}", fontsize=7, color="0.35")
+        axis.set_title(tile.caption, fontsize=3.6 * zoom, pad=zoom)
+    figure.text(0.5, 0.3 * foot_inches / height, what, fontsize=5 * zoom, color="0.35", ha="center")
     return figure
 
 

@@ -42,15 +42,24 @@ def _corpus(path: Path, every_sequence: bool) -> str:
     if series:
         parts.append("also known of each frame: " + ", ".join(sorted(series)))
     shown = sequences if every_sequence else sequences[:_SHOWN_SEQUENCES]
-    rows = [
-        [each.name, each.subject or "–", each.split or "–", str(each.n_frames), f"{each.fps:.3f}"]
-        + [", ".join(each.tasks) or "–", each.digest[:12], each.source]
-        for each in shown
-    ]
-    parts.append(table(["sequence", "subject", "split", "frames", "fps", "labels", "digest", "source"], rows))
+    header = ["sequence", "subject", "split", "frames", "fps", "labels", "digest", "source"]
+    parts.append(table(header, [_row(each) for each in shown]))
     if len(shown) < len(sequences):
         parts.append(f"… and {len(sequences) - len(shown)} more sequences; --all lists them")
     return "\n\n".join(parts)
+
+
+def _row(each: Sequence) -> list[str]:
+    return [
+        each.name,
+        each.subject or "–",
+        each.split or "–",
+        str(each.n_frames),
+        f"{each.fps:.3f}",
+        ", ".join(each.tasks) or "–",
+        each.digest[:12],
+        each.source,
+    ]
 
 
 def _splits(sequences: list[Sequence]) -> list[list[str]]:
