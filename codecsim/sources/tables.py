@@ -42,8 +42,8 @@ class Boxes:
     boxes: Floats
     is_by_frame: bool
 
-    def square(self, seconds: float, tolerance: float, max_gap_seconds: float) -> tuple[Square, bool] | None:
-        """Where to cut at a time, and whether that was interpolated; None where no box tells.
+    def square(self, seconds: float, tolerance: float, max_gap_seconds: float) -> tuple[Square, bool, float] | None:
+        """Where to cut at a time, whether that was interpolated, and the box's shorter side; None where no box tells.
 
         Parameters
         ----------
@@ -55,13 +55,12 @@ class Boxes:
         beside = [n for n in (after - 1, after) if 0 <= n < len(self.seconds)]
         nearest = min(beside, key=lambda n: abs(self.seconds[n] - seconds))
         if abs(self.seconds[nearest] - seconds) <= tolerance + _EPSILON:
-            return Square.around(*self.boxes[nearest].tolist()), False
+            return _cut(self.boxes[nearest], False)
         if len(beside) == 2:
             gap = self.seconds[after] - self.seconds[after - 1]
             if gap <= max_gap_seconds + _EPSILON:
                 share = (seconds - self.seconds[after - 1]) / gap
-                box = (1 - share) * self.boxes[after - 1] + share * self.boxes[after]
-                return Square.around(*box.tolist()), True
+                return _cut((1 - share) * self.boxes[after - 1] + share * self.boxes[after], True)
         return None
 
 
@@ -135,7 +134,7 @@ def read_boxes(path: Path, *, frame_interval: float) -> list[Boxes]:
         If the file cannot be read, lacks a column, or holds a cell that is no number, a box without area, or two boxes
         of one person for the same time; with the line and the column.
     """
-    table = _Table(path, "boxes")
+    table = Table(path, "boxes")
     when = "time" if "time" in table.columns else "frame"
     for column in (when, "x", "y", "w", "h"):
         if column not in table.columns:
@@ -179,7 +178,7 @@ def read_labels(path: Path) -> Labels:
         If the file cannot be read, lacks the columns, or holds a cell that is no number, or a time twice; with the
         line and the column.
     """
-    table = _Table(path, "labels")
+    table = Table(path, "labels")
     if "time" not in table.columns:
         raise SourceError(f"{path}: no column 'time' in the header ({', '.join(table.columns)}); it holds seconds")
     tasks = [column for column in table.columns if column != "time"]
@@ -199,8 +198,24 @@ def read_labels(path: Path) -> Labels:
     return Labels(path, np.array([moment for moment, _, _ in read]), series)
 
 
-class _Table:
-    """Cells of a CSV file, with the line that each row began at."""
+class Table:
+    """Cells of a CSV file.
+
+    Parameters
+    ----------
+    path : CSV file
+    what : what it holds, for messages
+
+    Attributes
+    ----------
+    columns : names in the header, without blanks around them
+    rows : (line that the row ends at, its cells)
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, has no header or no row, or a row of another length.
+    """
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
@@ -272,6 +287,10 @@ def _text(path: Path, what: str) -> str:
     if "\0" in text:
         raise SourceError(f"{path}: not a text file; {what} are read from CSV files")
     return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+
+
+def _cut(box: Floats, interpolated: bool) -> tuple[Square, bool, float]:
+    return Square.around(*box.tolist()), interpolated, float(box[2:].min())
 
 
 def _is_number(cell: str) -> bool:
