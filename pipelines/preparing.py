@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.parameters import FILE, Counts
+from pipelines.parameters import FILE, Counts, Names
 
 if TYPE_CHECKING:
     from codecsim.sources.assembly import AssemblyReport
 
 LAYOUTS = ("wide", "avec")
 DIFFICULTIES = ("easy", "main", "hard")
+AVEC_SPLITS = ("train", "dev", "test")
 
 
 @click.group()
@@ -81,6 +82,36 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
     from codecsim.sources.synthetic.benchmark import prepare_synthetic as run_prepare
 
     _tell(out, partial(run_prepare, out, **given))
+
+
+_root = click.argument("root", type=FILE)
+_out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+_workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+
+
+@prepare.command("avec2016")
+@_root
+@_out
+@click.option("--boxes", type=FILE, help="Folder of box files NAME.csv (time or frame, x, y, w, h) for the detector's.")
+@click.option(
+    "--splits",
+    type=Names("split", AVEC_SPLITS),
+    default=",".join(AVEC_SPLITS),
+    show_default=True,
+    help="Parts to prepare.",
+)
+@click.option("--drop-small", is_flag=True, help="Drop frames without a box, or with a side of 100 pixels or less.")
+@_workers
+def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn AVEC 2016 in the folder ROOT into a corpus: valence and arousal of one face a recording."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.avec2016 import find_recordings
+
+    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("avec2016"), workers=workers))
+
+
+def _made_of(data_set: str) -> dict[str, str]:
+    return {"data_set": data_set}
 
 
 def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:

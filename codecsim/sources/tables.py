@@ -110,6 +110,11 @@ class Labels:
                 joined[task] = np.where(is_near, values[nearest], np.nan).astype(np.float32)
         return joined
 
+    def span(self) -> tuple[float, float]:
+        """Times of the first and the last frame that has a label, if frames come as often as labels."""
+        tolerance = self.tolerance(0)
+        return float(self.seconds[0]) - tolerance, float(self.seconds[-1]) + tolerance
+
     def tolerance(self, frame_interval: float) -> float:
         """Half a label interval in seconds."""
         interval = self.interval_seconds
@@ -205,6 +210,8 @@ class Table:
     ----------
     path : CSV file
     what : what it holds, for messages
+    without_header : names of the columns where the first row holds as many numbers and no names; None where it must
+        hold names
 
     Attributes
     ----------
@@ -217,9 +224,9 @@ class Table:
         If the file cannot be read, has no header or no row, or a row of another length.
     """
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, *, without_header: Sequence[str] | None = None) -> None:
         self.path = path
-        lines = _text(path, what)
+        lines = read_text(path, what).lstrip("\n")
         header = lines.split("\n", 1)[0]
         delimiter = ";" if header.count(";") >= max(1, header.count(",")) else ","
         reader = csv.reader(io.StringIO(lines), delimiter=delimiter, strict=True)
@@ -229,6 +236,8 @@ class Table:
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
+                if not self.columns and without_header and len(cells) == len(without_header):
+                    self.columns = list(without_header) if all(map(_is_number, cells)) else []
                 if not self.columns:
                     self.columns = [cell.strip() for cell in cells]
                 elif len(cells) != len(self.columns):
@@ -269,24 +278,25 @@ class Table:
             raise SourceError(f"{self.path}: a header and no row")
 
 
-def _text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str, kind: str = "a CSV file") -> str:
+    """Text of a file of `what`, whatever ends its lines; `SourceError` where it is missing, too large or no text."""
     try:
         if path.is_dir():
-            raise SourceError(f"{path}: a directory, not a CSV file of {what}")
+            raise SourceError(f"{path}: a directory, not {kind} of {what}")
         if path.stat().st_size > _MAX_BYTES:
-            raise SourceError(f"{path}: {path.stat().st_size} bytes; a CSV file of {what} has at most {_MAX_BYTES}")
+            raise SourceError(f"{path}: {path.stat().st_size} bytes; {kind} of {what} has at most {_MAX_BYTES}")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file of {what}") from None
     except UnicodeDecodeError:
-        raise SourceError(f"{path}: not text in UTF-8; {what} are read from CSV files") from None
+        raise SourceError(f"{path}: not text in UTF-8; {what} are read from {kind}") from None
     except SourceError:
         raise
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if "\0" in text:
-        raise SourceError(f"{path}: not a text file; {what} are read from CSV files")
-    return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+        raise SourceError(f"{path}: not a text file; {what} are read from {kind}")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _cut(box: Floats, interpolated: bool) -> tuple[Square, bool, float]:

@@ -97,7 +97,8 @@ def test_frames_outside_of_a_time_are_left_out_and_counted(tmp_path: Path) -> No
 
 def test_small_boxes_and_interpolated_ones_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = {n: "10,20,80,101" for n in range(10) if n != 3}
-    rows[5], rows[8], rows[9] = "10,20,101,100", "10,20,100,101", "0,0,101,101"
+    rows[2] = rows[4] = "10,20,101,101"  # frame 3, between them, has no box of its own
+    rows[8], rows[9] = "10,20,100,101", "10,20,101,80"
     boxes = boxes_file(tmp_path, rows)
     path = write_video(tmp_path / "clip.mp4", carphone_rgb()[:12])
     report = prepare(tmp_path, path, boxes=boxes, wanted=Wanted(min_face_side=80.0))
@@ -108,7 +109,7 @@ def test_small_boxes_and_interpolated_ones_are_left_out_and_counted(tmp_path: Pa
         in report.warnings
     )
     with Corpus(tmp_path / "corpus.h5") as corpus:
-        np.testing.assert_allclose(corpus.pts_seconds("clip"), np.array([5, 8, 9]) / 25, atol=1e-6)
+        np.testing.assert_allclose(corpus.pts_seconds("clip"), np.array([2, 4, 8]) / 25, atol=1e-6)
     report = prepare(tmp_path, path, boxes=boxes)
     assert (report.tracks[0].n_frames, report.n_small, report.n_interpolated) == (10, 0, 1)
     with pytest.raises(FaceError, match=r"no frame is left. 10 frames were left out: .* of 101 pixels or less"):

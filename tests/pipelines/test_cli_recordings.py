@@ -1,0 +1,62 @@
+"""`codecsim prepare` of data sets whose recordings are videos, as whole commands."""
+
+from pathlib import Path
+
+import pytest
+
+from codecsim.corpus import Corpus
+from tests.codecsim.sources.rated_trees import ramp, write_boxes, write_gold, write_recording
+from tests.pipelines.command import codecsim, program, refusal
+
+
+@pytest.fixture
+def avec(tmp_path: Path) -> Path:
+    root = tmp_path / "AVEC_2016"
+    for name in ("train_1", "dev_1", "test_1"):
+        write_recording(root / f"recordings_video/{name}.mp4")
+        for task in ("arousal", "valence"):
+            write_gold(root / f"ratings_gold_standard/{task}/{name}.arff", ramp(1e-4), n_rows=31)
+    return root
+
+
+def listing(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_avec2016_in_two_processes_writes_the_corpus_and_nothing_else(avec: Path, tmp_path: Path) -> None:
+    before, out = listing(tmp_path), tmp_path / "avec.h5"
+    done = program("prepare", "avec2016", avec, "--out", out, "--workers", 2, exit_code=0)
+    assert f"{out}: 3 sequences, 87 frames" in done.stdout
+    assert "3 of 3 recordings made now" in done.stdout
+    assert "Note: train_1: 1 of 30 frames lie outside of 0.020 to 1.220 s and were left out." in done.stderr
+    assert listing(tmp_path) == sorted([*before, out])
+    with Corpus(out) as corpus:
+        assert corpus.attribute("data_set") == "avec2016"
+        assert [each.name for each in corpus.sequences()] == ["train_1", "dev_1", "test_1"]
+    done = codecsim("prepare", "avec2016", avec, "--out", out, "--splits", "dev", "--workers", 1, exit_code=0)
+    assert f"{out}: 1 sequences, 29 frames" in done.stdout
+    assert "0 of 1 recordings made now" in done.stdout
+
+
+def test_avec2016_with_boxes_drops_small_ones(avec: Path, tmp_path: Path) -> None:
+    boxes = {0.04 * n: (5.0, 5.0, 101.0 if n % 2 else 100.0, 120.0) for n in range(30)}
+    write_boxes(tmp_path / "boxes/dev_1.csv", boxes)
+    arguments = ["prepare", "avec2016", avec, "--out", tmp_path / "dev.h5", "--splits", "dev", "--workers", 1]
+    done = codecsim(*arguments, "--boxes", tmp_path / "boxes", "--drop-small", exit_code=0)
+    assert "1 sequences, 15 frames" in done.stdout
+    assert "dev_1: 14 frames were left out: their face has no box of its own" in done.stderr.replace("\n", " ")
+
+
+def test_avec2016_refuses_what_it_cannot_read(avec: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    said = codecsim("prepare", "avec2016", tmp_path, "--out", out, exit_code=1)
+    assert refusal(said).startswith(f"{tmp_path}: no AVEC 2016 here: looked for recordings_video/")
+    said = codecsim("prepare", "avec2016", avec, "--out", out, "--splits", "train,validation", exit_code=2)
+    assert refusal(said).endswith("no split 'validation'; there are: train, dev, test")
+    labels = avec / "ratings_gold_standard/valence/dev_1.arff"
+    labels.write_text(labels.read_text().replace("dev_1,0.08,", "dev_1,0.08,x"))
+    said = codecsim("prepare", "avec2016", avec, "--out", out, exit_code=1)
+    assert (
+        refusal(said) == f"{labels}, line 11, attribute 'GoldStandard': 'x0.000200' is not a number; a missing one is ?"
+    )
+    assert not out.exists()
