@@ -86,13 +86,18 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
 
 _root = click.argument("root", type=FILE)
 _out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+_boxes = click.option(
+    "--boxes",
+    type=FILE,
+    help="Folder of CSVs NAME.csv of face boxes (time or frame, x, y, w, h), for the detector's.",
+)
 _workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 
 
 @prepare.command("avec2016")
 @_root
 @_out
-@click.option("--boxes", type=FILE, help="Folder of box files NAME.csv (time or frame, x, y, w, h) for the detector's.")
+@_boxes
 @click.option(
     "--splits",
     type=Names("split", AVEC_SPLITS),
@@ -108,6 +113,20 @@ def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -
     from codecsim.sources.avec2016 import find_recordings
 
     _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("avec2016"), workers=workers))
+
+
+@prepare.command("recola")
+@_root
+@_out
+@_boxes
+@click.option("--split-file", type=FILE, help="CSV of name and split (P16, train).  [default: no split is known]")
+@_workers
+def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn RECOLA in the folder ROOT into a corpus: valence and arousal of one face a recording."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.recola import find_recordings
+
+    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("recola"), workers=workers))
 
 
 def _made_of(data_set: str) -> dict[str, str]:

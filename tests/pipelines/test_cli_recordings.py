@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from codecsim.corpus import Corpus
-from tests.codecsim.sources.rated_trees import ramp, write_boxes, write_gold, write_recording
+from tests.codecsim.sources.rated_trees import ramp, write_boxes, write_gold, write_raters, write_recording
 from tests.pipelines.command import codecsim, program, refusal
 
 
@@ -60,3 +60,18 @@ def test_avec2016_refuses_what_it_cannot_read(avec: Path, tmp_path: Path) -> Non
         refusal(said) == f"{labels}, line 11, attribute 'GoldStandard': 'x0.000200' is not a number; a missing one is ?"
     )
     assert not out.exists()
+
+
+def test_recola_takes_its_splits_from_a_file(tmp_path: Path) -> None:
+    root, out = tmp_path / "RECOLA", tmp_path / "recola.h5"
+    write_recording(root / "Video_recordings_MP4/P16.mp4")
+    for task in ("arousal", "valence"):
+        write_raters(root / f"Ratings_affective_behaviour_CCC_centred/{task}/P16.csv", lambda n, k: 0.5, n_rows=31)
+    (tmp_path / "splits.csv").write_text("name,split\nP16,train\n")
+    done = codecsim("prepare", "recola", root, "--out", out, "--split-file", tmp_path / "splits.csv", exit_code=0)
+    assert f"{out}: 1 sequences, 29 frames" in done.stdout
+    with Corpus(out) as corpus:
+        assert corpus.attribute("data_set") == "recola"
+        assert corpus.sequence("P16").split == "train"
+    said = codecsim("prepare", "recola", tmp_path, "--out", out, exit_code=1)
+    assert refusal(said).startswith(f"{tmp_path}: no RECOLA here: looked for Video_recordings_MP4/P*.mp4 (found 0)")
