@@ -1,6 +1,6 @@
 """`codecsim prepare`: from footage, a model of faces or a data set to a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LAYOUTS = ("wide", "avec")
 DIFFICULTIES = ("easy", "main", "hard")
 AVEC_SPLITS = ("train", "dev", "test")
+MMI_VIEWS = ("0", "1", "2")
 
 
 @click.group()
@@ -129,12 +130,31 @@ def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> 
     _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("recola"), workers=workers))
 
 
+@prepare.command("mmi")
+@_root
+@_out
+@click.option(
+    "--views",
+    type=Names("view", MMI_VIEWS),
+    help="0 one view, 1 a profile, 2 a face and its profile in a mirror, as 0,2.  [default: all]",
+)
+@_workers
+def prepare_mmi(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn MMI in the folder ROOT into a corpus: clips that show one of six expressions."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.mmi import survey
+
+    found = survey(root, **given)
+    run = partial(assemble, out, found.recordings, attributes=_made_of("mmi"), workers=workers)
+    _tell(out, run, notes=found.notes)
+
+
 def _made_of(data_set: str) -> dict[str, str]:
     return {"data_set": data_set}
 
 
-def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:
-    """Put a corpus together under a progress bar, and say what became of it."""
+def _tell(out: Path, run: Callable[..., "AssemblyReport"], *, notes: Sequence[str] = ()) -> None:
+    """Put a corpus together under a progress bar, and say what became of it, and `notes` that are known before."""
     import time
 
     from pipelines.console import note, progress_bar, say, size
@@ -142,7 +162,7 @@ def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:
     started = time.perf_counter()
     with progress_bar() as progress:
         report = run(progress=progress)
-    for sentence in report.notes:
+    for sentence in (*notes, *report.notes):
         note(f"Note: {sentence}")
     say(
         f"{out}: {report.n_sequences} sequences, {report.n_frames} frames, {size(out.stat().st_size)}; "

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from codecsim.corpus import Corpus
+from tests.codecsim.sources.mmi_trees import write_session
 from tests.codecsim.sources.rated_trees import ramp, write_boxes, write_gold, write_raters, write_recording
 from tests.pipelines.command import codecsim, program, refusal
 
@@ -75,3 +76,20 @@ def test_recola_takes_its_splits_from_a_file(tmp_path: Path) -> None:
         assert corpus.sequence("P16").split == "train"
     said = codecsim("prepare", "recola", tmp_path, "--out", out, exit_code=1)
     assert refusal(said).startswith(f"{tmp_path}: no RECOLA here: looked for Video_recordings_MP4/P*.mp4 (found 0)")
+
+
+def test_mmi_says_what_it_left_out_even_where_all_was_there(tmp_path: Path) -> None:
+    root, out = tmp_path / "MMI", tmp_path / "mmi.h5"
+    write_session(root, 1, "S001-001", "1")
+    write_session(root, 2, "S001-002", None)
+    for n_new in (1, 0):
+        done = codecsim("prepare", "mmi", root, "--out", out, "--workers", 1, exit_code=0)
+        assert f"{out}: 1 sequences, 25 frames" in done.stdout
+        assert f"{n_new} of 1 recordings made now" in done.stdout
+        assert "Note: 1 sessions without an emotion were left out." in done.stderr
+    with Corpus(out) as corpus:
+        assert corpus.attribute("data_set") == "mmi"
+    said = codecsim("prepare", "mmi", root, "--out", out, "--views", "1", exit_code=1)
+    assert "1 sessions without view 1 were left out." in refusal(said)
+    said = codecsim("prepare", "mmi", root, "--out", out, "--views", "3", exit_code=2)
+    assert refusal(said).endswith("no view '3'; there are: 0, 1, 2")
