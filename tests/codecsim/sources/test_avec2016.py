@@ -11,7 +11,8 @@ import pytest
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.avec2016 import find_recordings
+from codecsim.sources.avec2016 import SPLITS, find_recordings
+from pipelines.preparing import AVEC_SPLITS
 from tests.codecsim.sources.footage import blank, carphone_rgb
 from tests.codecsim.sources.rated_trees import (
     N_LABELS,
@@ -199,6 +200,10 @@ def test_boxes_have_an_identity_and_one_file_a_recording(tree: Path, tmp_path: P
     (folder / "train_1.csv").write_text("time,x,y,w,h\n0.04,1,1,-90,90\n")
     with pytest.raises(SourceError, match=r"train_1.csv, line 2: box x, y, w, h = 1, 1, -90, 90"):
         find_recordings(root, boxes=folder, splits=("train",))
+
+
+def test_the_splits_that_help_shows_are_those_that_there_are() -> None:
+    assert AVEC_SPLITS == SPLITS
 
 
 def test_a_wrong_root_is_told_what_was_looked_for(tree: Path, tmp_path: Path) -> None:

