@@ -61,7 +61,7 @@ class RatedRecording:
         return 1
 
     def identity(self) -> str:
-        """Files by name, size and time, and options, as JSON."""
+        """All files by name, size and time of change, and the options, as JSON."""
         tables = [*self.gold_standards.values(), *self.raters.values(), self.times, self.boxes]
         return json.dumps(
             {
@@ -119,7 +119,7 @@ class RatedRecording:
     def _provenance(self) -> dict[str, object]:
         files = {
             "times": self.times,
-            **{f"{task}": path for task, path in self.gold_standards.items()},
+            **self.gold_standards,
             **{f"raters_{task}": path for task, path in self.raters.items()},
         }
         known = {name: name_under(self.root, path) for name, path in files.items() if path is not None}
