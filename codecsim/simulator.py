@@ -26,7 +26,8 @@ from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
 from codecsim.sources.assembly import Progress
 from codecsim.sources.builtin import BUILTIN, builtin_path
-from codecsim.sources.video import Report, prepare_video, video_digest
+from codecsim.sources.reporting import Report
+from codecsim.sources.video import prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
 

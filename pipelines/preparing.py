@@ -1,13 +1,13 @@
 """`codecsim prepare`: from footage, a model of faces or a data set to a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.parameters import FILE, Counts
+from pipelines.parameters import FILE, Counts, Names
 
 if TYPE_CHECKING:
     from codecsim.sources.assembly import AssemblyReport
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 TASKS = ("valence", "expression", "apex")
 LAYOUTS = ("wide", "avec")
 DIFFICULTIES = ("easy", "main", "hard")
+AVEC_SPLITS = ("train", "dev", "test")
+MMI_VIEWS = ("0", "1", "2")
 
 
 @click.group()
@@ -91,8 +93,76 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
     _tell(out, partial(run_prepare, out, **given))
 
 
-def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:
-    """Put a corpus together under a progress bar, and say what became of it."""
+_root = click.argument("root", type=FILE)
+_out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+_boxes = click.option(
+    "--boxes",
+    type=FILE,
+    help="Folder of CSVs NAME.csv of face boxes (time or frame, x, y, w, h), for the detector's.",
+)
+_workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+
+
+@prepare.command("avec2016")
+@_root
+@_out
+@_boxes
+@click.option(
+    "--splits",
+    type=Names("split", AVEC_SPLITS),
+    default=",".join(AVEC_SPLITS),
+    show_default=True,
+    help="Parts to prepare.",
+)
+@click.option("--drop-small", is_flag=True, help="Drop frames without a box, or with a side of 100 pixels or less.")
+@_workers
+def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn AVEC 2016 in the folder ROOT into a corpus: valence and arousal of one face a recording."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.avec2016 import find_recordings
+
+    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("avec2016"), workers=workers))
+
+
+@prepare.command("recola")
+@_root
+@_out
+@_boxes
+@click.option("--split-file", type=FILE, help="CSV of name and split (P16, train).  [default: no split is known]")
+@_workers
+def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn RECOLA in the folder ROOT into a corpus: valence and arousal of one face a recording."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.recola import find_recordings
+
+    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("recola"), workers=workers))
+
+
+@prepare.command("mmi")
+@_root
+@_out
+@click.option(
+    "--views",
+    type=Names("view", MMI_VIEWS),
+    help="0 one view, 1 a profile, 2 a face and its profile in a mirror, as 0,2.  [default: all]",
+)
+@_workers
+def prepare_mmi(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Turn MMI in the folder ROOT into a corpus: clips that show one of six expressions."""
+    from codecsim.sources.assembly import assemble
+    from codecsim.sources.mmi import survey
+
+    found = survey(root, **given)
+    run = partial(assemble, out, found.recordings, attributes=_made_of("mmi"), workers=workers)
+    _tell(out, run, notes=found.notes)
+
+
+def _made_of(data_set: str) -> dict[str, str]:
+    return {"data_set": data_set}
+
+
+def _tell(out: Path, run: Callable[..., "AssemblyReport"], *, notes: Sequence[str] = ()) -> None:
+    """Put a corpus together under a progress bar, and say what became of it, and `notes` that are known before."""
     import time
 
     from pipelines.console import note, progress_bar, say, size
@@ -100,7 +170,7 @@ def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:
     started = time.perf_counter()
     with progress_bar() as progress:
         report = run(progress=progress)
-    for sentence in report.notes:
+    for sentence in (*notes, *report.notes):
         note(f"Note: {sentence}")
     say(
         f"{out}: {report.n_sequences} sequences, {report.n_frames} frames, {size(out.stat().st_size)}; "
