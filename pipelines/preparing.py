@@ -19,6 +19,16 @@ AVEC_SPLITS = ("train", "dev", "test")
 MMI_VIEWS = ("0", "1", "2")
 
 
+_root = click.argument("root", type=FILE)
+_out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+_boxes = click.option(
+    "--boxes",
+    type=FILE,
+    help="Folder of CSVs NAME.csv of face boxes (time or frame, x, y, w, h), for the detector's.",
+)
+_workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+
+
 @click.group()
 def prepare() -> None:
     """Turn footage into a corpus of face tracks."""
@@ -26,7 +36,7 @@ def prepare() -> None:
 
 @prepare.command("video")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+@_out
 @click.option("--boxes", type=FILE, help="CSV of face boxes (time or frame, x, y, w, h) instead of the detector.")
 @click.option("--labels", type=FILE, help="CSV of labels (time and a column a task), joined on time.")
 @click.option("--subject", default="", help="Who is seen.")
@@ -58,8 +68,23 @@ def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
     say(f"\n{out}: {size(out.stat().st_size)}")
 
 
+@prepare.command("demo")
+@_out
+def prepare_demo(out: Path) -> None:
+    """Unpack the built-in demo: three subjects of SynthFace, 320 frames each, with valence and arousal."""
+    from codecsim.corpus import CorpusWriter
+    from codecsim.sources.assembly import check_out
+    from codecsim.sources.demo import unpack_demo
+    from pipelines.console import say, size
+
+    check_out(out)
+    with CorpusWriter(out) as writer:
+        unpack_demo(writer)
+    say(f"{out}: {size(out.stat().st_size)}")
+
+
 @prepare.command("synthetic")
-@click.option("--out", type=FILE, required=True, help="Corpus file to write.")
+@_out
 @click.option(
     "--task",
     type=click.Choice(TASKS),
@@ -84,23 +109,13 @@ def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
     help="Spread of pose, light, speech and expressiveness.  [default: main; expression hard, apex easy]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other people.")
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@_workers
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
 def prepare_synthetic(out: Path, **given: Any) -> None:
     """Render SynthFace: moving 3-D faces whose valence and arousal are known. Needs codecsim[synthetic]."""
     from codecsim.sources.synthetic.benchmark import prepare_synthetic as run_prepare
 
     _tell(out, partial(run_prepare, out, **given))
-
-
-_root = click.argument("root", type=FILE)
-_out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
-_boxes = click.option(
-    "--boxes",
-    type=FILE,
-    help="Folder of CSVs NAME.csv of face boxes (time or frame, x, y, w, h), for the detector's.",
-)
-_workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 
 
 @prepare.command("avec2016")

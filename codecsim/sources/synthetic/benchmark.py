@@ -7,12 +7,13 @@ workers.
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import SourceError, UsageError
@@ -21,7 +22,7 @@ from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
 from codecsim.sources.synthetic.pack import load_pack
 from codecsim.sources.synthetic.performance import draw_temperament
-from codecsim.sources.synthetic.takes import TAKES, Subject
+from codecsim.sources.synthetic.takes import TAKES, Subject, Take
 
 VERSION = 2
 """Raised when the same settings give other frames, so that nothing older is taken for them."""
@@ -207,24 +208,47 @@ def _check_device(device: str) -> None:
         )
 
 
-def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
+@dataclass(frozen=True)
+class Shot:
+    """A take before the camera.
+
+    Attributes
+    ----------
+    take : what is recorded
+    clean : batches of frames without the camera's noise, uint8, shape=(B, 96, 96), and their boxes, shape=(B, 4)
+    noise_seed : for `codecsim.sources.synthetic.noise.add_noise`, whose level is the stage's
+    """
+
+    take: Take
+    clean: Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]
+    noise_seed: int
+
+
+def shoot(recording: SynthRecording, *, start: int = 0) -> Iterator[Shot]:
+    """Render the takes of a recording, one after the other; batches that end before frame `start` are passed over."""
     import torch
 
     from codecsim.sources.synthetic.person import draw_person
     from codecsim.sources.synthetic.rendering import record
 
     torch.set_num_threads(1)  # results must not depend on it, and recordings run side by side
-    pack = load_pack()
-    names, difficulty = pack.unit_names, DIFFICULTIES[recording.difficulty]
+    pack, difficulty = load_pack(), DIFFICULTIES[recording.difficulty]
     seeds = np.random.SeedSequence([recording.seed, SPLITS.index(recording.split), recording.number])
     person_rng, temper_rng, stage_rng, act_rng, rater_rng, box_rng, noise_rng = map(
         np.random.default_rng, seeds.spawn(7)
     )
     person = draw_person(pack, person_rng, device=recording.device)
-    temperament = draw_temperament(temper_rng, names, difficulty)
-    subject = Subject(names, temperament, difficulty, stage_rng, act_rng, rater_rng)
+    temperament = draw_temperament(temper_rng, pack.unit_names, difficulty)
+    subject = Subject(pack.unit_names, temperament, difficulty, stage_rng, act_rng, rater_rng)
     for take in TAKES[recording.task](subject, recording.n_frames):
-        noise_seed, first = int(noise_rng.integers(2**63)), 0
+        clean = record(person, take.performance, take.stage, fps=take.fps, rng=box_rng, start=start)
+        yield Shot(take, clean, int(noise_rng.integers(2**63)))
+
+
+def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
+    names = load_pack().unit_names
+    for shot in shoot(recording):
+        take, first = shot.take, 0
         with writer.sequence(
             f"{recording.name}_{take.name}" if take.name else recording.name,
             fps=take.fps,
@@ -233,8 +257,8 @@ def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
             source="synthface",
             preparation=recording.identity(),
         ) as sequence:
-            for clean, boxes in record(person, take.performance, take.stage, fps=take.fps, rng=box_rng):
-                frames = add_noise(clean, seed=noise_seed, first_frame=first, level=take.stage.noise_level)
+            for clean, boxes in shot.clean:
+                frames = add_noise(clean, seed=shot.noise_seed, first_frame=first, level=take.stage.noise_level)
                 for frame, box in zip(frames, boxes.tolist(), strict=True):
                     sequence.append(frame, pts_seconds=first / take.fps, box=tuple(box))
                     first += 1
