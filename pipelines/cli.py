@@ -92,8 +92,8 @@ def main() -> None:
 def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None:
     """Encode faces at every factor and QP, decode them again, and account for every bit.
 
-    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default, or demo). What OUT already
-    holds is not done again.
+    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default, or demo). What OUT
+    already holds is not done again.
     """
     import time
 
