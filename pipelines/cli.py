@@ -304,13 +304,21 @@ def evidence(corpus: Path, task: str, every: int) -> None:
     On a sound benchmark face units tell a label, brightness and pose do not, and pixels the less the smaller they are.
     """
     from pipelines.console import progress_bar, say, table
-    from pipelines.evidence import read_labels
+    from pipelines.evidence import count_faces, read_labels
 
     with progress_bar() as progress:
         readings = read_labels(corpus, task=task, every=every, progress=progress)
-    rows = [[each.what, f"{each.ccc:.3f}", f"{each.ccc_within:.3f}", f"{each.penalty:g}"] for each in readings]
-    say(table(["input", "CCC", "CCC within subjects", "penalty"], rows))
-    say(f"\n{task}: {readings[0].n_train} frames of train, {readings[0].n_dev} of dev, one in {every}")
+        n_found, n_frames = count_faces(corpus, every=every, progress=progress)
+    first = readings[0]
+    is_class = first.measure == "accuracy"
+    rows = [
+        [each.what, f"{each.score:.3f}", *([] if is_class else [f"{each.within:.3f}"]), f"{each.penalty:g}"]
+        for each in readings
+    ]
+    say(table(["input", first.measure, *([] if is_class else ["CCC within subjects"]), "penalty"], rows))
+    said = f"\n{task}: {first.n_train} frames of train, {first.n_dev} of dev, one in {every}"
+    say(said + (f"; always the same class: {first.chance:.3f}" if is_class else ""))
+    say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")
 
 
 @main.group()
