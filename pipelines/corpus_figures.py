@@ -18,7 +18,7 @@ from pipelines.style import STYLE, checked_target, save
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 """Those of Figure 1 of Cheng et al. 2017; 1 stands for the HR frame."""
 
-_TILE_INCHES, _CAPTION_INCHES, _FOOT_INCHES = 0.62, 0.09, 0.16
+_TILE_INCHES, _CAPTION_INCHES, _FOOT_INCHES = 0.495, 0.075, 0.14  # a pixel of a face is one of the picture
 _FEW_COLUMNS = 8  # fewer than this are drawn larger
 _MOST_SEQUENCES = 140
 _PREFERRED_TASKS = ("valence", "valence_truth", "expression")
@@ -241,8 +241,8 @@ def _mosaic(groups: list[list[_Tile]], what: str) -> Figure:
         place = (column * tile_inches / width, below / height, 0.97 / columns, 0.97 * tile_inches / height)
         axis = figure.add_axes(place)
         _picture(axis, tile.frame)
-        axis.set_title(tile.caption, fontsize=3.6 * zoom, pad=zoom)
-    figure.text(0.5, 0.3 * foot_inches / height, what, fontsize=5 * zoom, color="0.35", ha="center")
+        axis.set_title(tile.caption, fontsize=3 * zoom, pad=zoom)
+    figure.text(0.5, 0.3 * foot_inches / height, what, fontsize=4.5 * zoom, color="0.35", ha="center")
     return figure
 
 

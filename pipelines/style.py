@@ -6,9 +6,12 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from PIL import Image
 
 from codecsim.atomic import replacing
 from codecsim.errors import UsageError
+
+_DPI = 200
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -35,8 +38,18 @@ def checked_target(target: str | Path) -> Path:
 def save(figure: Figure, target: Path) -> list[Path]:
     """Write a figure as PNG and, under the same name, as PDF; returns both paths. Same figure, same bytes."""
     paths = [target, target.with_suffix(".pdf")]
-    for path, canvas in zip(paths, (FigureCanvasAgg, FigureCanvasPdf), strict=True):
-        with replacing(path) as temporary:
-            metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
-            canvas(figure).print_figure(temporary, format=path.suffix[1:], dpi=200, metadata=metadata)
+    with replacing(paths[0]) as temporary:
+        FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=_DPI)
+        _shrink(temporary)
+    with replacing(paths[1]) as temporary:
+        FigureCanvasPdf(figure).print_figure(temporary, format="pdf", dpi=_DPI, metadata={"CreationDate": None})
     return paths
+
+
+def _shrink(png: Path) -> None:
+    """Store a picture without colours as gray levels: pictures of faces become half as large."""
+    with Image.open(png) as saved:
+        picture = saved.convert("RGB")
+    red, green, blue = picture.split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        red.save(png, format="png", optimize=True, dpi=(_DPI, _DPI))
