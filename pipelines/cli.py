@@ -311,11 +311,18 @@ def evidence(corpus: Path, task: str, every: int) -> None:
         n_found, n_frames = count_faces(corpus, every=every, progress=progress)
     first = readings[0]
     is_class = first.measure == "accuracy"
+    header = ["input", first.measure, "95 % interval", *([] if is_class else ["CCC within subjects"]), "penalty"]
     rows = [
-        [each.what, f"{each.score:.3f}", *([] if is_class else [f"{each.within:.3f}"]), f"{each.penalty:g}"]
+        [
+            each.what,
+            f"{each.score:.3f}",
+            f"{each.low:.3f} to {each.high:.3f}",
+            *([] if is_class else [f"{each.within:.3f}"]),
+            f"{each.penalty:g}",
+        ]
         for each in readings
     ]
-    say(table(["input", first.measure, *([] if is_class else ["CCC within subjects"]), "penalty"], rows))
+    say(table(header, rows))
     said = f"\n{task}: {first.n_train} frames of train, {first.n_dev} of dev, one in {every}"
     say(said + (f"; always the same class: {first.chance:.3f}" if is_class else ""))
     say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")

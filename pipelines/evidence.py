@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 _PENALTIES = tuple(10.0**exponent for exponent in range(-3, 5))
 _FOLDS = 5
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Reading:
     what : the input
     measure : ``CCC``, or ``accuracy`` of a class
     score : of all frames of dev
+    low, high : its 95 % interval: percentile bootstrap over the subjects of dev, seeded
     within : CCC with each subject's mean taken off prediction and label; NaN for a class
     chance : what always the same answer reaches: 0, or the share of the most frequent class of train among dev
     penalty : of the ridge regression, per sample, chosen on folds of the train subjects
@@ -42,6 +44,8 @@ class Reading:
     what: str
     measure: str
     score: float
+    low: float
+    high: float
     within: float
     chance: float
     penalty: float
@@ -173,10 +177,13 @@ def _read(
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(_PENALTIES) - 1
     told, people = _ridge(known, wanted, values[~is_train])[best], subjects[~is_train]
     is_class = wanted.shape[1] > 1
+    low, high = _interval(told, truth, people)
     return Reading(
         what=what,
         measure="accuracy" if is_class else "CCC",
         score=_score(told, truth),
+        low=low,
+        high=high,
         within=float("nan") if is_class else _score(_within(told, people), _within(truth, people)),
         chance=float(truth[:, wanted.sum(0).argmax()].mean()) if is_class else 0.0,
         penalty=_PENALTIES[best],
@@ -190,6 +197,17 @@ def _score(predicted: Floats, target: Floats) -> float:
     if target.shape[1] == 1:
         return concordance(predicted[:, 0], target[:, 0])
     return float((predicted.argmax(1) == target.argmax(1)).mean())
+
+
+def _interval(predicted: Floats, target: Floats, subjects: npt.NDArray[np.str_]) -> tuple[float, float]:
+    frames_of = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(_RESAMPLES):
+        frames = np.concatenate([frames_of[k] for k in rng.integers(0, len(frames_of), len(frames_of))])
+        scores.append(_score(predicted[frames], target[frames]))
+    low, high = np.nanpercentile(scores, [2.5, 97.5]) if np.isfinite(scores).any() else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _ridge(known: Floats, wanted: Floats, unknown: Floats) -> Floats:

@@ -42,6 +42,9 @@ def test_the_label_is_read_where_it_is_and_nowhere_else(corpus: Path) -> None:
     assert 0.7 < found["face units"].score < 0.9  # variances 1/3 of it and 0.16: half or more is told
     assert found["face units"].within > 0.99
     assert abs(found["brightness and pose"].score) < 0.2
+    for each in found.values():
+        assert each.low < each.score < each.high
+    assert found["face units"].low > found["brightness and pose"].high
     assert found["pixels, s = 1"].score > 0.5
     assert found["pixels, s = 16"].score < 0.3
     assert (found["face units"].n_train, found["face units"].n_dev) == (10 * N_FRAMES, 6 * N_FRAMES)
