@@ -204,7 +204,7 @@ class _Table:
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
-        lines = _text(path, what)
+        lines = read_text(path, what).lstrip("\n")
         header = lines.split("\n", 1)[0]
         delimiter = ";" if header.count(";") >= max(1, header.count(",")) else ","
         reader = csv.reader(io.StringIO(lines), delimiter=delimiter, strict=True)
@@ -254,24 +254,36 @@ class _Table:
             raise SourceError(f"{self.path}: a header and no row")
 
 
-def _text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str, *, kind: str = "CSV") -> str:
+    """Read a file of text: UTF-8 with or without a byte order mark, any line ends, which become ``\\n``.
+
+    Parameters
+    ----------
+    path : the file
+    what, kind : what it holds, and the kind of file that this is kept in, for messages
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, is larger than 256 MiB, or is no text.
+    """
     try:
         if path.is_dir():
-            raise SourceError(f"{path}: a directory, not a CSV file of {what}")
+            raise SourceError(f"{path}: a directory, not a {kind} file of {what}")
         if path.stat().st_size > _MAX_BYTES:
-            raise SourceError(f"{path}: {path.stat().st_size} bytes; a CSV file of {what} has at most {_MAX_BYTES}")
+            raise SourceError(f"{path}: {path.stat().st_size} bytes; a {kind} file of {what} has at most {_MAX_BYTES}")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file of {what}") from None
     except UnicodeDecodeError:
-        raise SourceError(f"{path}: not text in UTF-8; {what} are read from CSV files") from None
+        raise SourceError(f"{path}: not text in UTF-8; {what} are read from {kind} files") from None
     except SourceError:
         raise
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if "\0" in text:
-        raise SourceError(f"{path}: not a text file; {what} are read from CSV files")
-    return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+        raise SourceError(f"{path}: not a text file; {what} are read from {kind} files")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _is_number(cell: str) -> bool:
