@@ -170,6 +170,12 @@ def mark(files: Iterable[tuple[Path, os.stat_result]]) -> str:
     return digest.hexdigest()[:16]
 
 
+def mark_file(path: Path) -> str:
+    """Digest of the name, size and time of a file; "" where there is no regular file."""
+    known = stat_file(path)
+    return mark([(path, known)]) if known else ""
+
+
 def stat_file(path: Path) -> os.stat_result | None:
     """Size and times of a file, links followed; None where there is no regular file."""
     try:
