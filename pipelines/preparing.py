@@ -1,6 +1,6 @@
 """`codecsim prepare`: from footage, a model of faces or a data set to a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import click
 from pipelines.parameters import FILE, Counts
 
 if TYPE_CHECKING:
-    from codecsim.sources.assembly import AssemblyReport
+    from codecsim.sources.assembly import AssemblyReport, Recording
 
 LAYOUTS = ("wide", "avec")
 DIFFICULTIES = ("easy", "main", "hard")
@@ -81,6 +81,82 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
     from codecsim.sources.synthetic.benchmark import prepare_synthetic as run_prepare
 
     _tell(out, partial(run_prepare, out, **given))
+
+
+def _data_set(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what all data sets need."""
+    for parameter in (
+        click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]"),
+        click.option("--out", type=FILE, required=True, help="Corpus file to write."),
+        click.argument("root", type=FILE),
+    ):
+        command = parameter(command)
+    return command
+
+
+_FPS = click.FloatRange(0, 1000, min_open=True)
+_FOLDS = click.IntRange(2)
+
+
+@prepare.command("afewva")
+@_data_set
+@click.option("--fps", type=_FPS, default=25, show_default=True, help="Frame rate, which AFEW-VA does not tell.")
+@click.option(
+    "--folds",
+    "n_folds",
+    type=_FOLDS,
+    default=5,
+    show_default=True,
+    help="Splits fold_0, fold_1, …, disjoint in actors.",
+)
+def prepare_afewva(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """AFEW-VA: ROOT holds 001/00000.png, … and 001/001.json. Valence, arousal; faces from the landmarks."""
+    from codecsim.sources.afewva import find_recordings
+
+    _gather("afewva", out, find_recordings(root, **given), workers, given)
+
+
+@prepare.command("affwild2")
+@_data_set
+@click.option("--fps", type=_FPS, help="Frame rate.  [default: of batch*/VIDEO.mp4 or .avi in ROOT, else 30]")
+def prepare_affwild2(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Aff-Wild2: ROOT holds VA_Set and cropped_aligned. Valence, arousal; the aligned crops as they are."""
+    from codecsim.sources.affwild2 import find_recordings
+
+    _gather("affwild2", out, find_recordings(root, **given), workers, given)
+
+
+@prepare.command("rafdb")
+@_data_set
+def prepare_rafdb(root: Path, out: Path, workers: int | None) -> None:
+    """RAF-DB: ROOT holds EmoLabel and Image/aligned. Seven expressions; a still is a sequence of one frame."""
+    from codecsim.sources.rafdb import find_recordings
+
+    _gather("rafdb", out, find_recordings(root), workers, {})
+
+
+@prepare.command("ckplus")
+@_data_set
+@click.option("--unlabelled", is_flag=True, help="Take sequences without a label too.")
+@click.option(
+    "--folds", "n_folds", type=_FOLDS, default=10, show_default=True, help="Splits fold_0, …, disjoint in subjects."
+)
+def prepare_ckplus(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """CK+: ROOT holds cohn-kanade-images and Emotion. Eight expressions and how far each has come."""
+    from codecsim.sources.ckplus import find_recordings
+
+    _gather("ckplus", out, find_recordings(root, **given), workers, given)
+
+
+def _gather(
+    name: str, out: Path, recordings: "Sequence[Recording]", workers: int | None, given: Mapping[str, Any]
+) -> None:
+    """Put the recordings of a data set together; what was asked for becomes an attribute of the corpus."""
+    import json
+
+    from codecsim.sources.assembly import assemble
+
+    _tell(out, partial(assemble, out, recordings, workers=workers, attributes={name: json.dumps(given)}))
 
 
 def _tell(out: Path, run: Callable[..., "AssemblyReport"]) -> None:

@@ -140,7 +140,7 @@ def test_the_frame_rate_is_asked_for_or_that_of_the_raw_video(root: Path) -> Non
         ("valence,arousal\n", "a header and no row"),
         (
             "valence,arousal\n0.1,0.2\n\n0.3,0.4\n",
-            "line 3: ''; a row holds valence and arousal of −1 to 1, or -5 where",
+            "line 3: ''; a row holds valence and arousal of −1 to 1, or -5",
         ),
         ("valence,arousal\n0.1,0.2\n0.3\n", "line 3: '0.3'; a row holds"),
         ("valence,arousal\n0.1,0.2,0.3\n", "line 2: '0.1,0.2,0.3'; a row holds"),
@@ -177,9 +177,7 @@ def test_the_identity_changes_with_files_and_options(root: Path) -> None:
 def test_a_video_in_both_splits(root: Path) -> None:
     labels = root / "VA_Set" / "Validation_Set" / "video2_left.txt"
     labels.write_text("valence,arousal\n0,0\n")
-    with pytest.raises(
-        SourceError, match=r"Validation_Set/video2_left.txt: a second label file of video2_left, beside "
-    ):
+    with pytest.raises(SourceError, match=r"Validation_Set/video2_left\.txt: a second label file of video2_left, "):
         find_recordings(root)
 
 
