@@ -91,8 +91,8 @@ class Clip:
     mark: str
 
     def identity(self) -> str:
-        """Files, options and the way to crop, as JSON."""
-        known = {"version": VERSION, "fps": self.fps, "subject": self.subject, "split": self.split, "files": self.mark}
+        """Files, which name the actor, options and the way to crop, as JSON."""
+        known = {"version": VERSION, "fps": self.fps, "split": self.split, "files": self.mark}
         return json.dumps({"afewva": known, "settings": json.loads(_SETTINGS.to_json())})
 
     def add_to(self, writer: CorpusWriter) -> tuple[str, ...]:

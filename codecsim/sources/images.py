@@ -189,8 +189,6 @@ def _gray(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.uint32)
         return ((deep * 255 + 2**15 - 1) // (2**16 - 1)).astype(np.uint8)
-    if image.mode not in ("1", "L"):
-        image = image.convert("RGB")  # Pillow's own way from a palette to gray does not round
     return np.array(image.convert("L"))
 
 
