@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from codecsim.atomic import sweep_leftovers
 from codecsim.errors import CodecsimError, StoreError, UsageError
-from codecsim.hdf5 import DAMAGE, is_name, is_stored, member, open_hdf5, put_attributes, replacing_hdf5, text
+from codecsim.hdf5 import DAMAGE, attribute, is_name, is_stored, member, open_hdf5, put_attributes, replacing_hdf5, text
 
 SCHEMA = "codecsim-corpus"
 SCHEMA_VERSION = 1
@@ -122,13 +122,13 @@ class Corpus:
                     corpus=self.path,
                     name=name,
                     n_frames=int(frames.shape[0]),
-                    fps=float(group.attrs["fps"]),
-                    subject=text(group.attrs["subject"]),
-                    split=text(group.attrs["split"]),
-                    source=text(group.attrs["source"]),
-                    preparation=text(group.attrs.get("preparation", "")),
-                    recording=text(group.attrs.get("recording", "")),
-                    digest=text(group.attrs["digest"]),
+                    fps=float(attribute(group, "fps")),
+                    subject=attribute(group, "subject"),
+                    split=attribute(group, "split"),
+                    source=attribute(group, "source"),
+                    preparation=attribute(group, "preparation", ""),
+                    recording=attribute(group, "recording", ""),
+                    digest=attribute(group, "digest"),
                     tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
                 )
             except (KeyError, ValueError, TypeError) as error:
@@ -387,7 +387,7 @@ class SequenceWriter:
         """Write what is pending and the digest."""
         if self.n_frames == 0:
             raise UsageError(f"sequence {self._group.name.rpartition('/')[2]!r} has no frames; leave it out")
-        self._flush()
+        self._flush(is_last=True)
         self._group.create_dataset("pts_seconds", data=np.asarray(self._times, np.float64))
         if self._boxes:
             if len(self._boxes) != self.n_frames:
@@ -395,27 +395,29 @@ class SequenceWriter:
             self._group.create_dataset("boxes", data=np.asarray(self._boxes, np.float32))
         put_attributes(self._group, {"digest": self._hash.hexdigest()})
 
-    def _flush(self) -> None:
+    def _flush(self, *, is_last: bool = False) -> None:
         if self._pending == 0:
             return
         block = self._block[: self._pending]
         self._hash.update(block.data)
         if self._frames is None:
-            self._frames = self._create_frames(len(block))
-        start = self._frames.shape[0]
-        self._frames.resize(start + len(block), axis=0)
-        self._frames[start:] = block
+            self._frames = self._create_frames(block, may_grow=not is_last)
+        else:
+            start = self._frames.shape[0]
+            self._frames.resize(start + len(block), axis=0)
+            self._frames[start:] = block
         self._pending = 0
         self._check_disk()
 
-    def _create_frames(self, n_first: int) -> h5py.Dataset:
-        """Chunks are no longer than a short sequence, since a chunk is stored whole."""
+    def _create_frames(self, block: Frames, *, may_grow: bool) -> h5py.Dataset:
+        """Chunks are no longer than a short sequence, since a chunk is stored whole; one that stays alone needs no
+        index, which takes as long to write and to read as a still.
+        """
         return self._group.create_dataset(
             "frames",
-            shape=(0, HR_SIDE, HR_SIDE),
-            maxshape=(None, HR_SIDE, HR_SIDE),
-            chunks=(n_first, HR_SIDE, HR_SIDE),
-            dtype=np.uint8,
+            data=block,
+            maxshape=(None if may_grow else len(block), HR_SIDE, HR_SIDE),
+            chunks=block.shape,
             shuffle=False,
             compression="gzip",
             compression_opts=1,

@@ -1,6 +1,6 @@
 """`codecsim prepare`: from footage, a model of faces or a data set to a corpus."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import click
 from pipelines.parameters import FILE, Counts, Names
 
 if TYPE_CHECKING:
-    from codecsim.sources.assembly import AssemblyReport
+    from codecsim.sources.assembly import AssemblyReport, Recording
 
 TASKS = ("valence", "expression", "apex")
 LAYOUTS = ("wide", "avec")
@@ -19,7 +19,6 @@ AVEC_SPLITS = ("train", "dev", "test")
 MMI_VIEWS = ("0", "1", "2")
 
 
-_root = click.argument("root", type=FILE)
 _out = click.option("--out", type=FILE, required=True, help="Corpus file to write.")
 _boxes = click.option(
     "--boxes",
@@ -27,6 +26,13 @@ _boxes = click.option(
     help="Folder of CSVs NAME.csv of face boxes (time or frame, x, y, w, h), for the detector's.",
 )
 _workers = click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+
+
+def _data_set(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what all data sets need: ROOT, --out and --workers."""
+    for parameter in (_workers, _out, click.argument("root", type=FILE)):
+        command = parameter(command)
+    return command
 
 
 @click.group()
@@ -119,8 +125,7 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
 
 
 @prepare.command("avec2016")
-@_root
-@_out
+@_data_set
 @_boxes
 @click.option(
     "--splits",
@@ -130,50 +135,109 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
     help="Parts to prepare.",
 )
 @click.option("--drop-small", is_flag=True, help="Drop frames without a box, or with a side of 100 pixels or less.")
-@_workers
 def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn AVEC 2016 in the folder ROOT into a corpus: valence and arousal of one face a recording."""
-    from codecsim.sources.assembly import assemble
     from codecsim.sources.avec2016 import find_recordings
 
-    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("avec2016"), workers=workers))
+    _gather("avec2016", out, find_recordings(root, **given), workers, given)
 
 
 @prepare.command("recola")
-@_root
-@_out
+@_data_set
 @_boxes
 @click.option("--split-file", type=FILE, help="CSV of name and split (P16, train).  [default: no split is known]")
-@_workers
 def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn RECOLA in the folder ROOT into a corpus: valence and arousal of one face a recording."""
-    from codecsim.sources.assembly import assemble
     from codecsim.sources.recola import find_recordings
 
-    _tell(out, partial(assemble, out, find_recordings(root, **given), attributes=_made_of("recola"), workers=workers))
+    _gather("recola", out, find_recordings(root, **given), workers, given)
 
 
 @prepare.command("mmi")
-@_root
-@_out
+@_data_set
 @click.option(
     "--views",
     type=Names("view", MMI_VIEWS),
     help="0 one view, 1 a profile, 2 a face and its profile in a mirror, as 0,2.  [default: all]",
 )
-@_workers
 def prepare_mmi(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn MMI in the folder ROOT into a corpus: clips that show one of six expressions."""
-    from codecsim.sources.assembly import assemble
     from codecsim.sources.mmi import survey
 
     found = survey(root, **given)
-    run = partial(assemble, out, found.recordings, attributes=_made_of("mmi"), workers=workers)
-    _tell(out, run, notes=found.notes)
+    _gather("mmi", out, found.recordings, workers, given, notes=found.notes)
 
 
-def _made_of(data_set: str) -> dict[str, str]:
-    return {"data_set": data_set}
+_FPS = click.FloatRange(0, 1000, min_open=True)
+_FOLDS = click.IntRange(2)
+
+
+@prepare.command("afewva")
+@_data_set
+@click.option("--fps", type=_FPS, default=25, show_default=True, help="Frame rate, which AFEW-VA does not tell.")
+@click.option(
+    "--folds",
+    "n_folds",
+    type=_FOLDS,
+    default=5,
+    show_default=True,
+    help="Splits fold_0, fold_1, …, disjoint in actors.",
+)
+def prepare_afewva(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """AFEW-VA: ROOT holds 001/00000.png, … and 001/001.json. Valence, arousal; faces from the landmarks."""
+    from codecsim.sources.afewva import find_recordings
+
+    _gather("afewva", out, find_recordings(root, **given), workers, given)
+
+
+@prepare.command("affwild2")
+@_data_set
+@click.option("--fps", type=_FPS, help="Frame rate.  [default: of batch*/VIDEO.mp4 or .avi in ROOT, else 30]")
+def prepare_affwild2(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """Aff-Wild2: ROOT holds VA_Set and cropped_aligned. Valence, arousal; the aligned crops as they are."""
+    from codecsim.sources.affwild2 import find_recordings
+
+    _gather("affwild2", out, find_recordings(root, **given), workers, given)
+
+
+@prepare.command("rafdb")
+@_data_set
+def prepare_rafdb(root: Path, out: Path, workers: int | None) -> None:
+    """RAF-DB: ROOT holds EmoLabel and Image/aligned. Seven expressions; a still is a sequence of one frame."""
+    from codecsim.sources.rafdb import find_recordings
+
+    _gather("rafdb", out, find_recordings(root), workers, {})
+
+
+@prepare.command("ckplus")
+@_data_set
+@click.option("--unlabelled", is_flag=True, help="Take sequences without a label too.")
+@click.option(
+    "--folds", "n_folds", type=_FOLDS, default=10, show_default=True, help="Splits fold_0, …, disjoint in subjects."
+)
+def prepare_ckplus(root: Path, out: Path, workers: int | None, **given: Any) -> None:
+    """CK+: ROOT holds cohn-kanade-images and Emotion. Eight expressions and how far each has come."""
+    from codecsim.sources.ckplus import find_recordings
+
+    _gather("ckplus", out, find_recordings(root, **given), workers, given)
+
+
+def _gather(
+    name: str,
+    out: Path,
+    recordings: "Sequence[Recording]",
+    workers: int | None,
+    given: Mapping[str, Any],
+    *,
+    notes: Sequence[str] = (),
+) -> None:
+    """Put the recordings of a data set together; what was asked for becomes an attribute of the corpus."""
+    import json
+
+    from codecsim.sources.assembly import assemble
+
+    attributes = {"data_set": name, "options": json.dumps(given, default=str)}
+    _tell(out, partial(assemble, out, recordings, workers=workers, attributes=attributes), notes=notes)
 
 
 def _tell(out: Path, run: Callable[..., "AssemblyReport"], *, notes: Sequence[str] = ()) -> None:

@@ -59,7 +59,7 @@ def read_arff(path: Path) -> Arff:
     SourceError
         If the file cannot be read, is no ARFF file, or uses attributes or rows of other kinds; with the line.
     """
-    lines = read_text(path, "labels", "an ARFF file").split("\n")
+    lines = read_text(path, "labels", kind="an ARFF file").split("\n")
     types: dict[str, str] = {}
     first = 0
     for number, line in enumerate(lines, 1):

@@ -11,6 +11,7 @@ from codecsim.faces import Square
 from codecsim.scaling import resampling_matrix
 
 Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
 _ONE_THREAD_PRODUCT = 2**18
 """OpenBLAS computes matrix products of fewer multiplications than this in the calling thread. Its other threads would
@@ -35,6 +36,12 @@ def crop(gray: Pixels, square: Square) -> Pixels:
     rows = np.arange(top, top + side).clip(0, height - 1)
     columns = np.arange(left, left + side).clip(0, width - 1)
     return gray.take(rows, axis=0).take(columns, axis=1)
+
+
+def cut_out(gray: Pixels, square: Square) -> tuple[Pixels, Box]:
+    """Cut a face out of a gray picture, uint8 (H, W): the HR frame, and its box (x, y, w, h) in whole pixels."""
+    left, top, side = map(float, square.pixels())
+    return to_hr(crop(gray, square)), (left, top, side, side)
 
 
 def to_hr(cut: Pixels) -> Pixels:

@@ -278,8 +278,19 @@ class Table:
             raise SourceError(f"{self.path}: a header and no row")
 
 
-def read_text(path: Path, what: str, kind: str = "a CSV file") -> str:
-    """Text of a file of `what`, whatever ends its lines; `SourceError` where it is missing, too large or no text."""
+def read_text(path: Path, what: str, *, kind: str = "a CSV file") -> str:
+    """Read a file of text: UTF-8 with or without a byte order mark, any line ends, which become ``\\n``.
+
+    Parameters
+    ----------
+    path : the file
+    what, kind : what it holds, and the kind of file that this is kept in, for messages
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, is larger than 256 MiB, or is no text.
+    """
     try:
         if path.is_dir():
             raise SourceError(f"{path}: a directory, not {kind} of {what}")

@@ -7,8 +7,9 @@ A face that was lost is taken for the same person where it turns up again within
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -206,6 +207,49 @@ class Tracker:
         ]
         square = _local_line(window, here.seconds, half)
         return Placed(square, here.interpolated, square.side / (1 + self._settings.margin))
+
+
+def steady(squares: Sequence[Square | None], seconds: Sequence[float], settings: FaceSettings) -> list[Square | None]:
+    """Where the one face of a recording is in each frame, from where it was seen: as `Tracker` has it.
+
+    Parameters
+    ----------
+    squares : of each frame, margin included; None where the face was not seen
+    seconds : times of the frames, ascending
+    settings : its `max_gap_seconds` and `smoothing_seconds` are used
+
+    Returns
+    -------
+    squares : smoothed, and interpolated over short gaps; None in longer ones, before the first and after the last
+    """
+    seen = [
+        _Point(n, moment, square, False)
+        for n, (moment, square) in enumerate(zip(seconds, squares, strict=True))
+        if square is not None
+    ]
+    path: dict[int, _Point] = {point.index: point for point in seen}
+    for last, point in pairwise(seen):
+        elapsed = point.seconds - last.seconds
+        if elapsed <= settings.max_gap_seconds + _TIME_EPSILON:
+            for n in range(last.index + 1, point.index):
+                square = _between(last.square, point.square, (seconds[n] - last.seconds) / elapsed)
+                path[n] = _Point(n, seconds[n], square, True)
+    half = settings.smoothing_seconds / 2
+    steadied: list[Square | None] = [None] * len(squares)
+    for n, here in path.items():
+        steadied[n] = _local_line(_run(path, here, half), here.seconds, half)
+    return steadied
+
+
+def _run(path: Mapping[int, _Point], here: _Point, half: float) -> list[_Point]:
+    """Points within `half` seconds of one of them with no frame missing between."""
+    found = []
+    for first, step in ((here.index, 1), (here.index - 1, -1)):
+        n = first
+        while n in path and abs(path[n].seconds - here.seconds) <= half + _TIME_EPSILON:
+            found.append(path[n])
+            n += step
+    return found
 
 
 def _between(a: Square, b: Square, share: float) -> Square:

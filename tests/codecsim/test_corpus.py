@@ -333,6 +333,12 @@ def test_a_sequence_of_one_frame_takes_no_chunk_of_64(tmp_path: Path) -> None:
         assert file["sequences/a/frames"].chunks == (1, 96, 96)
 
 
+def test_a_short_sequence_needs_no_index_of_chunks(tmp_path: Path) -> None:
+    one_frame(tmp_path / "c.h5")
+    with h5py.File(tmp_path / "c.h5") as file:
+        assert file["sequences/x/frames"].maxshape == (1, 96, 96)
+
+
 def test_a_copied_sequence_is_what_it_was(path: Path, tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "copy.h5") as writer, Corpus(path) as corpus:
         writer.copy(corpus, "zoe")

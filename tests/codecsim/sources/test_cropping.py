@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from codecsim.faces import Square
 from codecsim.scaling import resize
-from codecsim.sources.cropping import crop, to_hr
+from codecsim.sources.cropping import crop, cut_out, to_hr
 
 
 @settings(deadline=None, max_examples=40)
@@ -31,3 +31,10 @@ def test_crop_is_the_picture_with_its_edge_repeated(x: float, y: float, side: fl
     padded = np.pad(picture, 100, mode="edge")
     expected = padded[100 + top : 100 + top + pixels, 100 + left : 100 + left + pixels]
     np.testing.assert_array_equal(crop(picture, square), expected)
+
+
+def test_a_face_is_cut_out_with_its_box() -> None:
+    gray = np.random.default_rng(2).integers(0, 256, (150, 200), np.uint8)
+    frame, box = cut_out(gray, Square(60.3, 70.2, 96.4))
+    assert box == (12, 22, 96, 96)
+    np.testing.assert_array_equal(frame, gray[22:118, 12:108])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecsim.faces import Detection, FaceSettings
-from codecsim.sources.tracking import Placed, Tracker
+from codecsim.faces import Detection, FaceSettings, Square
+from codecsim.sources.tracking import Placed, Tracker, steady
 
 FPS = 25.0
 SIDE = 60.0
@@ -191,3 +191,37 @@ def test_places_never_leave_the_span_of_the_finds(
             before = max(n for n in finds if n <= index)
             after = min((n for n in finds if n >= index), default=math.inf)
             assert after in (math.inf, before) or (after - before) / FPS <= max_gap + 1e-6
+
+
+def seen(places: Sequence[tuple[float, float, float] | None], settings: FaceSettings, fps: float = FPS) -> list[object]:
+    squares = [None if place is None else Square(*place) for place in places]
+    return [
+        None if square is None else pytest.approx((square.x, square.y, square.side))
+        for square in steady(squares, [n / fps for n in range(len(squares))], settings)
+    ]
+
+
+def test_one_known_face_is_smoothed_as_the_tracker_smooths() -> None:
+    rng = np.random.default_rng(1)
+    places = [(100 + n + rng.normal(), 80 + rng.normal(), 60 + rng.normal()) for n in range(40)]
+    settings = FaceSettings(margin=0)
+    _, tracked = track([[face(*place)] for place in places], settings)
+    expected = [(at.square.x, at.square.y, at.square.side) for at in tracked[0].values()]
+    assert seen(places, settings) == expected
+
+
+def test_short_gaps_of_a_known_face_are_bridged_and_long_ones_are_not() -> None:
+    places = [(100.0 + n, 50.0, 60.0) for n in range(60)]
+    known = [place if n not in {0, 5, 6, 59} and not 20 <= n < 45 else None for n, place in enumerate(places)]
+    found = seen(known, FaceSettings(max_gap_seconds=1))
+    assert [n for n, at in enumerate(found) if at is None] == [0, *range(20, 45), 59]
+    assert [at for at in found if at is not None] == [
+        place for n, place in enumerate(places) if n not in {0, 59} and not 20 <= n < 45
+    ]
+    assert None not in seen(known[1:59], FaceSettings(max_gap_seconds=1.04))
+
+
+def test_smoothing_does_not_reach_over_a_gap() -> None:
+    places = [(100.0, 50.0, 60.0)] * 3 + [None] * 2 + [(200.0, 50.0, 60.0)] * 3
+    settings = FaceSettings(max_gap_seconds=0.1, smoothing_seconds=5)
+    assert seen(places, settings) == places
