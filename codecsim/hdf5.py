@@ -133,7 +133,7 @@ def attribute(node: h5py.Group, name: str, default: str | None = None) -> Any:
     if plain is None or found.get_storage_size() != kind.get_size():
         value = node.attrs[name]
     else:
-        held = np.empty(found.shape, plain)
+        held = np.empty((), plain)
         found.read(held, kind)
         value = held.item()
     return text(value) if is_text else value
@@ -146,7 +146,10 @@ def member(group: object, name: str) -> Any:
     links, key = group.id.links, name.encode()
     if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
         return None
-    return group[name]
+    found = h5py.h5o.open(group.id, key)
+    if isinstance(found, h5py.h5d.DatasetID):
+        return h5py.Dataset(found, readonly=True)
+    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else None
 
 
 def is_stored(dataset: object) -> bool:
