@@ -137,7 +137,7 @@ def prepare_synthetic(out: Path, **given: Any) -> None:
 @click.option("--drop-small", is_flag=True, help="Drop frames without a box, or with a side of 100 pixels or less.")
 def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn AVEC 2016 in the folder ROOT into a corpus: valence and arousal of one face a recording."""
-    from codecsim.sources.avec2016 import find_recordings
+    from codecsim.sources.datasets.avec2016 import find_recordings
 
     _gather("avec2016", out, find_recordings(root, **given), workers, given)
 
@@ -148,7 +148,7 @@ def prepare_avec2016(root: Path, out: Path, workers: int | None, **given: Any) -
 @click.option("--split-file", type=FILE, help="CSV of name and split (P16, train).  [default: no split is known]")
 def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn RECOLA in the folder ROOT into a corpus: valence and arousal of one face a recording."""
-    from codecsim.sources.recola import find_recordings
+    from codecsim.sources.datasets.recola import find_recordings
 
     _gather("recola", out, find_recordings(root, **given), workers, given)
 
@@ -162,7 +162,7 @@ def prepare_recola(root: Path, out: Path, workers: int | None, **given: Any) -> 
 )
 def prepare_mmi(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Turn MMI in the folder ROOT into a corpus: clips that show one of six expressions."""
-    from codecsim.sources.mmi import survey
+    from codecsim.sources.datasets.mmi import survey
 
     found = survey(root, **given)
     _gather("mmi", out, found.recordings, workers, given, notes=found.notes)
@@ -185,7 +185,7 @@ _FOLDS = click.IntRange(2)
 )
 def prepare_afewva(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """AFEW-VA: ROOT holds 001/00000.png, … and 001/001.json. Valence, arousal; faces from the landmarks."""
-    from codecsim.sources.afewva import find_recordings
+    from codecsim.sources.datasets.afewva import find_recordings
 
     _gather("afewva", out, find_recordings(root, **given), workers, given)
 
@@ -195,7 +195,7 @@ def prepare_afewva(root: Path, out: Path, workers: int | None, **given: Any) -> 
 @click.option("--fps", type=_FPS, help="Frame rate.  [default: of batch*/VIDEO.mp4 or .avi in ROOT, else 30]")
 def prepare_affwild2(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """Aff-Wild2: ROOT holds VA_Set and cropped_aligned. Valence, arousal; the aligned crops as they are."""
-    from codecsim.sources.affwild2 import find_recordings
+    from codecsim.sources.datasets.affwild2 import find_recordings
 
     _gather("affwild2", out, find_recordings(root, **given), workers, given)
 
@@ -204,7 +204,7 @@ def prepare_affwild2(root: Path, out: Path, workers: int | None, **given: Any) -
 @_data_set
 def prepare_rafdb(root: Path, out: Path, workers: int | None) -> None:
     """RAF-DB: ROOT holds EmoLabel and Image/aligned. Seven expressions; a still is a sequence of one frame."""
-    from codecsim.sources.rafdb import find_recordings
+    from codecsim.sources.datasets.rafdb import find_recordings
 
     _gather("rafdb", out, find_recordings(root), workers, {})
 
@@ -217,7 +217,7 @@ def prepare_rafdb(root: Path, out: Path, workers: int | None) -> None:
 )
 def prepare_ckplus(root: Path, out: Path, workers: int | None, **given: Any) -> None:
     """CK+: ROOT holds cohn-kanade-images and Emotion. Eight expressions and how far each has come."""
-    from codecsim.sources.ckplus import find_recordings
+    from codecsim.sources.datasets.ckplus import find_recordings
 
     _gather("ckplus", out, find_recordings(root, **given), workers, given)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from codecsim.corpus import Corpus
-from tests.codecsim.sources.mmi_trees import write_session
-from tests.codecsim.sources.rated_trees import ramp, write_boxes, write_gold, write_raters, write_recording
+from tests.codecsim.sources.datasets.mmi_trees import write_session
+from tests.codecsim.sources.datasets.rated_trees import ramp, write_boxes, write_gold, write_raters, write_recording
 from tests.pipelines.command import codecsim, program, refusal
 
 

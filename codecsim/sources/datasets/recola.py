@@ -16,9 +16,9 @@ import re
 from pathlib import Path
 
 from codecsim.errors import SourceError
-from codecsim.sources.rated import TASKS, RatedRecording, boxes_of, detector_name
+from codecsim.sources.datasets.rated import TASKS, RatedRecording, boxes_of, detector_name
+from codecsim.sources.datasets.trees import check_root, listed
 from codecsim.sources.tables import Table
-from codecsim.sources.trees import check_root, listed
 
 VERSION = 1
 """Raised when the same files give another corpus."""

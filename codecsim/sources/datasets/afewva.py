@@ -22,9 +22,9 @@ from codecsim.corpus import HR_SIDE, CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
 from codecsim.faces import FaceSettings, Square
 from codecsim.sources.cropping import Pixels, cut_out
-from codecsim.sources.folds import subject_folds
-from codecsim.sources.images import MAX_PIXELS, Tolerant, mark_file, numbered_images, read_gray
-from codecsim.sources.sequences import NumberedFrame, add_sequence, check_fps, left_out
+from codecsim.sources.datasets.folds import subject_folds
+from codecsim.sources.datasets.images import MAX_PIXELS, Tolerant, mark_file, numbered_images, read_gray
+from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, check_fps, left_out
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
 

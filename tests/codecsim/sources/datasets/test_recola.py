@@ -9,8 +9,8 @@ import pytest
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.recola import find_recordings
-from tests.codecsim.sources.rated_trees import N_LABELS, RATERS, write_boxes, write_raters, write_recording
+from codecsim.sources.datasets.recola import find_recordings
+from tests.codecsim.sources.datasets.rated_trees import N_LABELS, RATERS, write_boxes, write_raters, write_recording
 
 RATINGS = "Ratings_affective_behaviour_CCC_centred"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from codecsim.errors import SourceError
-from codecsim.sources.markup import Element, read_elements
+from codecsim.sources.datasets.markup import Element, read_elements
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "bbbb">' + "".join(
     f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' if n else '<!ENTITY b0 "&b;">' for n in range(20)

