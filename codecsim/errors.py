@@ -17,6 +17,10 @@ class SourceError(CodecsimError, OSError):
     """A video, boxes or labels file that is missing, damaged, empty or of another kind than was asked for."""
 
 
+class VideoError(SourceError):
+    """A recording that cannot be opened or decoded: a fault of that file alone."""
+
+
 class FaceError(CodecsimError, LookupError):
     """Footage in which no usable face track was found."""
 

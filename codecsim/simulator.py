@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Ordered
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from codecsim.hdf5 import is_hdf5
 from codecsim.jobs import run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
+from codecsim.sources.assembly import Progress
 from codecsim.sources.builtin import BUILTIN, builtin_path
-from codecsim.sources.video import Report, prepare_video, video_digest
+from codecsim.sources.demo import unpack_demo
+from codecsim.sources.reporting import Report
+from codecsim.sources.video import prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
-
-Progress = Callable[[str, int, int | None], None]
-"""Called as (what is going on, steps done, steps in all or None where unknown)."""
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))
@@ -242,11 +242,13 @@ def _corpora(
 ) -> tuple[list[Path], list[str]]:
     """Corpus files of all sources, and what is to be said of them.
 
-    Videos are prepared once, into ``OUT.corpus/NAME-DIGEST.h5``, under a digest of the file's content and of `faces`.
+    Videos are prepared once, and the demo is unpacked, into ``OUT.corpus/NAME-DIGEST.h5``, under a digest of the file's
+    content and of `faces`.
     """
     corpora, notes = [], []
     for name, path in _located(sources).items():
-        if is_hdf5(path):
+        is_demo = path == builtin_path("demo")
+        if is_hdf5(path) and not is_demo:
             Corpus(path).close()
             corpora.append(path)
             continue
@@ -255,13 +257,16 @@ def _corpora(
         if not is_corpus(target):
             try:
                 with CorpusWriter(target, attributes={"faces": faces.to_json()}) as writer:
-                    told = partial(progress, f"finding the face in {name}")
-                    made = prepare_video(path, writer, name=name, settings=faces, progress=told)
+                    if is_demo:
+                        unpack_demo(writer)
+                    else:
+                        told = partial(progress, f"finding the face in {name}")
+                        made = prepare_video(path, writer, name=name, settings=faces, progress=told)
+                        notes += [said if said.startswith(name) else f"{name}: {said}" for said in made.warnings]
             except BaseException:
                 with suppress(OSError):
                     target.parent.rmdir()  # where nothing is in it
                 raise
-            notes += [warning if warning.startswith(name) else f"{name}: {warning}" for warning in made.warnings]
         corpora.append(target)
     return corpora, notes
 

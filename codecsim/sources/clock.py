@@ -4,6 +4,9 @@ import heapq
 import math
 from fractions import Fraction
 
+import numpy as np
+import numpy.typing as npt
+
 _JITTER_SECONDS = 0.0025
 """Containers that round times to milliseconds let even intervals differ by one or two."""
 
@@ -15,6 +18,8 @@ class Clock:
     ----------
     nominal_interval_seconds : from frame to frame, where a frame has no time of its own
     start_seconds : what the container calls the start; a transport stream may begin anywhere
+    listed_seconds : shape=(N,), ascending: times of all pictures of the file in their order, those that are lost
+        included. They are used instead of what the frames claim, and end the recording
 
     Attributes
     ----------
@@ -23,9 +28,18 @@ class Clock:
     frame_interval_min_seconds, frame_interval_max_seconds : between frames with no lost one between; NaN where none
     """
 
-    def __init__(self, nominal_interval_seconds: float, start_seconds: float) -> None:
+    def __init__(
+        self,
+        nominal_interval_seconds: float,
+        start_seconds: float,
+        listed_seconds: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        if listed_seconds is not None and len(listed_seconds) > 1:
+            nominal_interval_seconds = float(np.median(np.diff(listed_seconds)))
         self.nominal_interval_seconds = nominal_interval_seconds
         self._start_seconds = start_seconds
+        self._listed_seconds = listed_seconds
+        self._n_lost = 0
         self.n_frames = 0
         self.first_seconds = self.last_seconds = math.nan
         self.frame_interval_min_seconds = self.frame_interval_max_seconds = math.nan
@@ -44,13 +58,22 @@ class Clock:
         spread = self.frame_interval_max_seconds - self.frame_interval_min_seconds
         return spread > max(_JITTER_SECONDS, 0.1 / self.fps)
 
-    def next(self, pts: int | None, time_base: Fraction | None, *, after_lost: bool = False) -> float:
-        """Time of the next frame from what it claims; `after_lost` says that frames before it are missing."""
+    def is_over(self, n_lost: int) -> bool:
+        """Whether times are listed and none is left for a frame that comes after `n_lost` lost ones."""
+        at = self.n_frames + self._n_lost + n_lost
+        return self._listed_seconds is not None and at >= len(self._listed_seconds)
+
+    def next(self, pts: int | None, time_base: Fraction | None, *, n_lost: int = 0) -> float:
+        """Time of the next frame, before which `n_lost` are missing, from what it claims or from the list."""
         before = self.last_seconds
-        seconds = self._mended(pts, time_base)
+        self._n_lost += n_lost
+        if self._listed_seconds is None:
+            seconds = self._mended(pts, time_base)
+        else:
+            seconds = float(self._listed_seconds[self.n_frames + self._n_lost])
         if self.n_frames == 0:
             self.first_seconds = seconds
-        elif not after_lost:
+        elif not n_lost:
             interval = seconds - before
             # The first comparison with NaN keeps the interval.
             self.frame_interval_min_seconds = min(interval, self.frame_interval_min_seconds)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-from codecsim.errors import SourceError
+from codecsim.errors import VideoError
 from codecsim.sources.clock import Clock, Roll
 from codecsim.sources.orientation import Orientation, orientation_of
 
@@ -81,6 +81,13 @@ class VideoReader:
     FFmpeg decodes with as many threads as there are cores. An undamaged file gives the same frames on any number;
     how FFmpeg patches a damaged one may depend on their timing, and so may the frames that it calls damaged.
 
+    Parameters
+    ----------
+    path : any file that FFmpeg opens
+    times : shape=(N,), ascending: seconds of all pictures in their order, to be used instead of the container's times;
+        pictures beyond them are left out
+    turn_degrees : a multiple of 90 by which frames are turned counter-clockwise, after what the container asks for
+
     Attributes
     ----------
     n_frames_claimed : frames that the file says it has; None where it does not say
@@ -88,18 +95,20 @@ class VideoReader:
     clock : the times of the frames that were decoded so far
     width, height : of the luma, in display orientation, after shrinking; known with the first frame
     shrink : source pixels to one pixel of luma along each axis
-    rotation_degrees : counter-clockwise, as the container asks for and as it was applied: 0, 90, 180 or 270
+    rotation_degrees : counter-clockwise, as the container asks for and `turn_degrees`, as applied: 0, 90, 180 or 270
     is_mirrored : whether the container also asks for mirroring, which was applied
     n_frames, n_failed_frames : decoded, and lost to damage, so far
 
     Raises
     ------
-    SourceError
+    VideoError
         If the file cannot be read, is no video, or holds no video stream.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, times: npt.NDArray[np.float64] | None = None, turn_degrees: int = 0) -> None:
         self.path = path
+        self._n_times = None if times is None else len(times)
+        self._turn_degrees = turn_degrees
         self.warnings: list[str] = []
         self._container = _open(path)
         try:
@@ -111,7 +120,7 @@ class VideoReader:
         stream.thread_type = "AUTO"
         rate = stream.average_rate or stream.guessed_rate
         interval = 1 / float(rate) if rate and 1e-3 < rate < 1e4 else 1 / 25
-        self.clock = Clock(interval, (self._container.start_time or 0) / av.time_base)
+        self.clock = Clock(interval, (self._container.start_time or 0) / av.time_base, times)
         self._roll = Roll(stream.codec_context.name)
         self.n_frames_claimed: int | None = stream.frames or None
         self.seconds_claimed = self._claimed_seconds()
@@ -121,7 +130,8 @@ class VideoReader:
         self.is_mirrored = False
         self.n_frames = self.n_failed_frames = 0
         self._n_resized = 0
-        self._has_lost = False
+        self._n_lost = 0
+        self._is_cut = False
         self._is_interlaced = False
         self._size = (0, 0)
         self._scaler, self._small_scaler = VideoReformatter(), VideoReformatter()
@@ -142,18 +152,21 @@ class VideoReader:
     def __iter__(self) -> Iterator[DecodedFrame]:
         for decoded in self._frames():
             frame = decoded
+            if self.clock.is_over(self._n_lost):
+                self._is_cut = True
+                break
             if self.n_frames == 0:
                 # Asked of the first frame only: in PyAV a frame and its side data hold on to each other, and a few
                 # hundred frames would wait in memory for the garbage collector.
-                orientation = orientation_of(frame)
+                orientation = orientation_of(frame).turned(self._turn_degrees)
                 self._begin(frame, orientation)
             elif (frame.width, frame.height) != self._size:
                 self._n_resized += 1
                 frame = self._resized(frame)
             self._is_interlaced |= frame.interlaced_frame
             luma, is_limited = self._luma(frame)
-            seconds = self.clock.next(frame.pts, frame.time_base, after_lost=self._has_lost)
-            self._has_lost = False
+            seconds = self.clock.next(frame.pts, frame.time_base, n_lost=self._n_lost)
+            self._n_lost = 0
             self.n_frames += 1
             yield DecodedFrame(
                 index=self.n_frames - 1,
@@ -173,12 +186,12 @@ class VideoReader:
             others = {s.type for s in self._container.streams if s.type and s.type != "video"}
             covers = {"a cover picture"} if self._container.streams.video else set()
             held = " and ".join(sorted(others | covers)) or "nothing"
-            raise SourceError(f"{self.path}: no video stream, only {held}; give a recording with moving pictures")
+            raise VideoError(f"{self.path}: no video stream, only {held}; give a recording with moving pictures")
         if len(videos) > 1:
             self.warnings.append(f"The file holds {len(videos)} video streams; only the first was read.")
         stream = videos[0]
         if stream.codec_context is None:
-            raise SourceError(f"{self.path}: this FFmpeg has no decoder for the video; convert it to H.264")
+            raise VideoError(f"{self.path}: this FFmpeg has no decoder for the video; convert it to H.264")
         return stream
 
     def _claimed_seconds(self) -> float | None:
@@ -220,11 +233,11 @@ class VideoReader:
 
     def _lose(self, n_frames: int) -> None:
         self.n_failed_frames += n_frames
-        self._has_lost |= n_frames > 0
+        self._n_lost += n_frames
 
     def _begin(self, frame: av.VideoFrame, orientation: Orientation) -> None:
         if max(frame.width, frame.height) > _MAX_DIMENSION:
-            raise SourceError(
+            raise VideoError(
                 f"{self.path}: frames of {frame.width}×{frame.height}; at most {_MAX_DIMENSION} pixels a side are read"
             )
         self.shrink = max(1, math.ceil(math.sqrt(frame.width * frame.height / MAX_LUMA_PIXELS)))
@@ -270,17 +283,23 @@ class VideoReader:
 
     def _conclude(self) -> None:
         """Put what was found into sentences."""
-        self._lose(self._roll.n_passed_over(None))
+        if not self._is_cut:
+            self._lose(self._roll.n_passed_over(None))
         if self.n_frames == 0:
             tried = f"{self.n_failed_frames} damaged" if self.n_failed_frames else "none"
-            raise SourceError(f"{self.path}: no frame could be decoded ({tried} found); is the recording complete?")
+            raise VideoError(f"{self.path}: no frame could be decoded ({tried} found); is the recording complete?")
         say = self.warnings.append
         if self.n_failed_frames:
             say(
                 f"{self.n_failed_frames} damaged frames could not be decoded and were left out; frames after them may "
                 "be smeared until the next key frame."
             )
-        if self.n_frames_claimed and self.n_frames + self.n_failed_frames < self.n_frames_claimed:
+        n_pictures = self.n_frames + self.n_failed_frames
+        if self._is_cut:
+            say(f"The file goes on after the {self._n_times} times that are listed for it; the rest was left out.")
+        elif self._n_times is not None and n_pictures < self._n_times:
+            say(f"{self._n_times} times are listed for the file, which gave {n_pictures} pictures: it was cut short.")
+        elif self.n_frames_claimed and n_pictures < self.n_frames_claimed:
             say(
                 f"The file promises {self.n_frames_claimed} frames and gave {self.n_frames}: "
                 "it was cut short, or its last part is damaged."
@@ -289,6 +308,8 @@ class VideoReader:
             seconds = self.clock.last_seconds + self.clock.nominal_interval_seconds
             if seconds < self.seconds_claimed - max(0.5, 0.02 * self.seconds_claimed):
                 say(f"The file promises {self.seconds_claimed:.2f} s and ended at {seconds:.2f} s: it was cut short.")
+        if self._n_times is not None and self.n_failed_frames:
+            say("Times are listed picture by picture: after damaged ones they may be off by a few frames.")
         self.warnings += self.clock.warnings()
         if self._n_resized:
             say(f"{self._n_resized} frames had another size than the first and were brought to that of the first.")
@@ -300,27 +321,27 @@ class VideoReader:
 
 def _open(path: Path) -> "av.container.InputContainer":
     if path.is_dir():
-        raise SourceError(f"{path}: a directory, not a video file; give one recording")
+        raise VideoError(f"{path}: a directory, not a video file; give one recording")
     try:
         with path.open("rb") as file:
             is_empty = not file.read(1)
     except FileNotFoundError:
-        raise SourceError(f"{path}: no such file") from None
+        raise VideoError(f"{path}: no such file") from None
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if is_empty:
-        raise SourceError(f"{path}: an empty file; was the recording copied whole?")
+        raise VideoError(f"{path}: an empty file; was the recording copied whole?")
     try:
         # A playlist must not make FFmpeg fetch anything from elsewhere; nor may a colon in a name be a protocol.
         container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(
+        raise VideoError(
             f"{path}: not a video that FFmpeg can open ({_reason(error)}); a recording that was stopped by force may "
             "lack its index, and any other file is none"
         ) from error
     if container.format.name in _TEXT_FORMATS:
         container.close()
-        raise SourceError(f"{path}: a text file, not a video; give a recording")
+        raise VideoError(f"{path}: a text file, not a video; give a recording")
     return container
 
 

@@ -32,6 +32,13 @@ class Orientation:
             return 270 if flips_x else 90
         return 180 if flips_x else 0
 
+    def turned(self, degrees: int) -> "Orientation":
+        """The same, and then turned counter-clockwise by `degrees`, a multiple of 90."""
+        turned = self
+        for _ in range(degrees // 90 % 4):
+            turned = Orientation(not turned.is_transposed, turned.flips_y, not turned.flips_x)
+        return turned
+
     def apply(self, picture: Pixels) -> Pixels:
         """Turn a picture, shape=(H, W) or (H, W, 3); the result is contiguous."""
         if self.is_transposed:

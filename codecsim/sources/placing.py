@@ -230,13 +230,13 @@ class GivenBoxes:
             found = person.square(moment, interval / 2, self._max_gap_seconds)
             if found is None:
                 continue
-            square, interpolated = found
+            square, interpolated, face_side = found
             if not square.overlaps(width, height):
                 raise SourceError(
                     f"{self._path}: the box for {seconds:.3f} s lies outside of the {width}×{height} frame; boxes are "
                     "x, y (upper left corner), w, h in pixels of the recording as it is displayed"
                 )
-            placed[number] = Placed(square, interpolated)
+            placed[number] = Placed(square, interpolated, face_side)
         return placed
 
     def tracks(self) -> AbstractSet[int]:

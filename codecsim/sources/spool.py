@@ -28,6 +28,7 @@ class Spool:
     Attributes
     ----------
     n_interpolated : frames whose place was interpolated over a gap
+    refused : positions in the recording of frames of this track that were not to be kept
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +37,7 @@ class Spool:
         self._seconds = array("d")
         self._boxes = array("d")
         self.n_interpolated = 0
+        self.refused: list[int] = []
 
     def __enter__(self) -> Self:
         return self

@@ -42,8 +42,8 @@ class Boxes:
     boxes: Floats
     is_by_frame: bool
 
-    def square(self, seconds: float, tolerance: float, max_gap_seconds: float) -> tuple[Square, bool] | None:
-        """Where to cut at a time, and whether that was interpolated; None where no box tells.
+    def square(self, seconds: float, tolerance: float, max_gap_seconds: float) -> tuple[Square, bool, float] | None:
+        """Where to cut at a time, whether that was interpolated, and the box's shorter side; None where no box tells.
 
         Parameters
         ----------
@@ -55,13 +55,12 @@ class Boxes:
         beside = [n for n in (after - 1, after) if 0 <= n < len(self.seconds)]
         nearest = min(beside, key=lambda n: abs(self.seconds[n] - seconds))
         if abs(self.seconds[nearest] - seconds) <= tolerance + _EPSILON:
-            return Square.around(*self.boxes[nearest].tolist()), False
+            return _cut(self.boxes[nearest], False)
         if len(beside) == 2:
             gap = self.seconds[after] - self.seconds[after - 1]
             if gap <= max_gap_seconds + _EPSILON:
                 share = (seconds - self.seconds[after - 1]) / gap
-                box = (1 - share) * self.boxes[after - 1] + share * self.boxes[after]
-                return Square.around(*box.tolist()), True
+                return _cut((1 - share) * self.boxes[after - 1] + share * self.boxes[after], True)
         return None
 
 
@@ -111,6 +110,11 @@ class Labels:
                 joined[task] = np.where(is_near, values[nearest], np.nan).astype(np.float32)
         return joined
 
+    def span(self) -> tuple[float, float]:
+        """Times of the first and the last frame that has a label, if frames come as often as labels."""
+        tolerance = self.tolerance(0)
+        return float(self.seconds[0]) - tolerance, float(self.seconds[-1]) + tolerance
+
     def tolerance(self, frame_interval: float) -> float:
         """Half a label interval in seconds."""
         interval = self.interval_seconds
@@ -135,7 +139,7 @@ def read_boxes(path: Path, *, frame_interval: float) -> list[Boxes]:
         If the file cannot be read, lacks a column, or holds a cell that is no number, a box without area, or two boxes
         of one person for the same time; with the line and the column.
     """
-    table = _Table(path, "boxes")
+    table = Table(path, "boxes")
     when = "time" if "time" in table.columns else "frame"
     for column in (when, "x", "y", "w", "h"):
         if column not in table.columns:
@@ -179,7 +183,7 @@ def read_labels(path: Path) -> Labels:
         If the file cannot be read, lacks the columns, or holds a cell that is no number, or a time twice; with the
         line and the column.
     """
-    table = _Table(path, "labels")
+    table = Table(path, "labels")
     if "time" not in table.columns:
         raise SourceError(f"{path}: no column 'time' in the header ({', '.join(table.columns)}); it holds seconds")
     tasks = [column for column in table.columns if column != "time"]
@@ -199,10 +203,28 @@ def read_labels(path: Path) -> Labels:
     return Labels(path, np.array([moment for moment, _, _ in read]), series)
 
 
-class _Table:
-    """Cells of a CSV file, with the line that each row began at."""
+class Table:
+    """Cells of a CSV file.
 
-    def __init__(self, path: Path, what: str) -> None:
+    Parameters
+    ----------
+    path : CSV file
+    what : what it holds, for messages
+    without_header : names of the columns where the first row holds as many numbers and no names; None where it must
+        hold names
+
+    Attributes
+    ----------
+    columns : names in the header, without blanks around them
+    rows : (line that the row ends at, its cells)
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, has no header or no row, or a row of another length.
+    """
+
+    def __init__(self, path: Path, what: str, *, without_header: Sequence[str] | None = None) -> None:
         self.path = path
         lines = read_text(path, what).lstrip("\n")
         header = lines.split("\n", 1)[0]
@@ -214,6 +236,8 @@ class _Table:
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
+                if not self.columns and without_header and len(cells) == len(without_header):
+                    self.columns = list(without_header) if all(map(_is_number, cells)) else []
                 if not self.columns:
                     self.columns = [cell.strip() for cell in cells]
                 elif len(cells) != len(self.columns):
@@ -254,7 +278,7 @@ class _Table:
             raise SourceError(f"{self.path}: a header and no row")
 
 
-def read_text(path: Path, what: str, *, kind: str = "CSV") -> str:
+def read_text(path: Path, what: str, *, kind: str = "a CSV file") -> str:
     """Read a file of text: UTF-8 with or without a byte order mark, any line ends, which become ``\\n``.
 
     Parameters
@@ -269,21 +293,25 @@ def read_text(path: Path, what: str, *, kind: str = "CSV") -> str:
     """
     try:
         if path.is_dir():
-            raise SourceError(f"{path}: a directory, not a {kind} file of {what}")
+            raise SourceError(f"{path}: a directory, not {kind} of {what}")
         if path.stat().st_size > _MAX_BYTES:
-            raise SourceError(f"{path}: {path.stat().st_size} bytes; a {kind} file of {what} has at most {_MAX_BYTES}")
+            raise SourceError(f"{path}: {path.stat().st_size} bytes; {kind} of {what} has at most {_MAX_BYTES}")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file of {what}") from None
     except UnicodeDecodeError:
-        raise SourceError(f"{path}: not text in UTF-8; {what} are read from {kind} files") from None
+        raise SourceError(f"{path}: not text in UTF-8; {what} are read from {kind}") from None
     except SourceError:
         raise
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if "\0" in text:
-        raise SourceError(f"{path}: not a text file; {what} are read from {kind} files")
+        raise SourceError(f"{path}: not a text file; {what} are read from {kind}")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _cut(box: Floats, interpolated: bool) -> tuple[Square, bool, float]:
+    return Square.around(*box.tolist()), interpolated, float(box[2:].min())
 
 
 def _is_number(cell: str) -> bool:

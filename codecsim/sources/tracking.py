@@ -37,10 +37,13 @@ class Placed:
     ----------
     square : smoothed, in the pixels that the detections were given in
     interpolated : whether the detector was asked, between the two finds around this frame, and saw nothing
+    face_side : side of the face's box without margin, in the same pixels: the shorter of a given box, the longer of a
+        detected one, since detections are followed as squares
     """
 
     square: Square
     interpolated: bool
+    face_side: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,8 @@ class Tracker:
             if point.seconds <= here.seconds + half + _TIME_EPSILON
             and point.index - here.index == offset - at  # no frame is missing between
         ]
-        return Placed(_local_line(window, here.seconds, half), here.interpolated)
+        square = _local_line(window, here.seconds, half)
+        return Placed(square, here.interpolated, square.side / (1 + self._settings.margin))
 
 
 def steady(squares: Sequence[Square | None], seconds: Sequence[float], settings: FaceSettings) -> list[Square | None]:

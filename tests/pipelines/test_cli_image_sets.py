@@ -79,7 +79,8 @@ def test_a_data_set_becomes_a_corpus_and_is_taken_up_again(tmp_path: Path, name:
     assert f"{held}, " in made.stdout
     assert "; 0 of " in made.stdout
     with Corpus(out) as corpus:
-        given = json.loads(corpus.attribute(name))
+        assert corpus.attribute("data_set") == name
+        given = json.loads(corpus.attribute("options"))
         splits = {each.split for each in corpus.sequences()}
         rates = {each.fps for each in corpus.sequences()}
     assert (given, rates, splits) == {

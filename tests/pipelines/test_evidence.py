@@ -7,7 +7,8 @@ import pytest
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import UsageError
-from pipelines.evidence import concordance, read_labels
+from pipelines.evidence import concordance, count_faces, read_labels
+from tests.clips import carphone_faces
 from tests.pipelines.command import codecsim
 
 N_FRAMES = 40
@@ -38,11 +39,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_label_is_read_where_it_is_and_nowhere_else(corpus: Path) -> None:
     found = {each.what: each for each in read_labels(corpus, task="valence", every=1, factors=(1, 16))}
     assert list(found) == ["face units", "brightness and pose", "pixels, s = 1", "pixels, s = 16"]
-    assert 0.7 < found["face units"].ccc < 0.9  # variances 1/3 of it and 0.16: half or more is told
-    assert found["face units"].ccc_within > 0.99
-    assert abs(found["brightness and pose"].ccc) < 0.2
-    assert found["pixels, s = 1"].ccc > 0.5
-    assert found["pixels, s = 16"].ccc < 0.3
+    assert 0.7 < found["face units"].score < 0.9  # variances 1/3 of it and 0.16: half or more is told
+    assert found["face units"].within > 0.99
+    assert abs(found["brightness and pose"].score) < 0.2
+    for each in found.values():
+        assert each.low < each.score < each.high
+    assert found["face units"].low > found["brightness and pose"].high
+    assert found["pixels, s = 1"].score > 0.5
+    assert found["pixels, s = 16"].score < 0.3
     assert (found["face units"].n_train, found["face units"].n_dev) == (10 * N_FRAMES, 6 * N_FRAMES)
 
 
@@ -51,6 +55,53 @@ def test_the_command_prints_a_row_an_input(corpus: Path) -> None:
     assert "face units" in done.stdout
     assert "pixels, s = 16" in done.stdout
     assert "valence: 200 frames of train, 120 of dev, one in 2" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def expressions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sequences from gray to one of three patterns: the class is in the last frame alone. Face units know it too."""
+    path, rng = tmp_path_factory.mktemp("expressions") / "c.h5", np.random.default_rng(1)
+    with CorpusWriter(path) as writer:
+        for number in range(60):
+            which, n_frames = number % 3, int(rng.integers(3, 9))
+            split = "train" if number < 42 else "dev"
+            with writer.sequence(f"{number}", fps=30, subject=f"s{number // 3}", split=split) as out:
+                for frame in range(n_frames):
+                    picture = rng.integers(100, 130, (96, 96))
+                    if frame == n_frames - 1:
+                        picture[30 * which : 30 * which + 20] += 80
+                    out.append(picture.astype(np.uint8), pts_seconds=frame / 30)
+                out.labels("expression", np.full(n_frames, which, np.int32), classes=("anger", "fear", "joy"))
+                shown = np.eye(3)[which] * np.linspace(0, 1, n_frames)[:, None]
+                out.series("units", shown, columns=("a", "b", "c"))
+                out.series("pose", rng.standard_normal((n_frames, 2)), columns=("yaw", "pitch"))
+    return path
+
+
+def test_classes_are_read_at_the_last_frame(expressions: Path) -> None:
+    found = {each.what: each for each in read_labels(expressions, task="expression", factors=(8,))}
+    assert {(each.measure, each.n_train, each.n_dev) for each in found.values()} == {("accuracy", 42, 18)}
+    assert found["face units"].score == 1
+    assert found["pixels, s = 8"].score == 1
+    assert found["brightness and pose"].score < 0.75
+    assert found["face units"].chance == pytest.approx(1 / 3)
+
+
+def test_the_command_says_what_chance_is(expressions: Path) -> None:
+    said = codecsim("evidence", expressions, "--task", "expression", exit_code=0).stdout
+    assert "accuracy" in said
+    assert "within" not in said
+    assert "always the same class: 0.333" in said
+    assert "faces found in 0 of 60 frames of all splits (0.00%)" in said
+
+
+def test_faces_are_counted_where_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CorpusWriter(path) as writer, writer.sequence("a", fps=25) as out:
+        for frame in (carphone_faces()[0], np.full((96, 96), 90, np.uint8), carphone_faces()[9]):
+            out.append(frame, pts_seconds=out.n_frames / 25)
+    assert count_faces(path, every=1) == (2, 3)
+    assert count_faces(path, every=2) == (2, 2)
 
 
 def test_a_label_that_is_not_there_is_refused(corpus: Path) -> None:

@@ -124,5 +124,6 @@ def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> N
     from codecsim.sources.synthetic.difficulty import DIFFICULTIES
     from pipelines import preparing
 
-    assert tuple(LAYOUTS) == preparing.LAYOUTS
+    assert tuple(LAYOUTS) == preparing.TASKS
+    assert tuple(dict.fromkeys(name for layouts in LAYOUTS.values() for name in layouts)) == preparing.LAYOUTS
     assert tuple(DIFFICULTIES) == preparing.DIFFICULTIES

@@ -7,11 +7,13 @@ workers.
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import SourceError, UsageError
@@ -19,37 +21,51 @@ from codecsim.sources.assembly import AssemblyReport, Progress, assemble, check_
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
 from codecsim.sources.synthetic.pack import load_pack
-from codecsim.sources.synthetic.performance import draw_temperament, perform
-from codecsim.sources.synthetic.raters import gold_standard, rate
-from codecsim.sources.synthetic.staging import draw_stage
+from codecsim.sources.synthetic.performance import draw_temperament
+from codecsim.sources.synthetic.takes import TAKES, Subject, Take
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings give other frames, so that nothing older is taken for them."""
 
-FPS = 25.0
 SPLITS = ("train", "dev", "test")
 _POSE = ("yaw_degrees", "pitch_degrees", "roll_degrees", "x", "y", "z")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Subjects in train, dev and test, and frames of each."""
+    """What is recorded unless something else is asked for.
+
+    Attributes
+    ----------
+    subjects : in train, dev and test
+    n_frames : of each sequence; for task expression, stills of each subject; None where it is drawn
+    difficulty : its name
+    """
 
     subjects: tuple[int, int, int]
-    n_frames: int
+    n_frames: int | None
+    difficulty: str
 
 
-LAYOUTS = {"wide": Layout((48, 16, 16), 1500), "avec": Layout((9, 9, 9), 7500)}
+LAYOUTS = MappingProxyType(
+    {
+        "valence": {"wide": Layout((48, 16, 16), 1500, "main"), "avec": Layout((9, 9, 9), 7500, "main")},
+        "expression": {"wide": Layout((1200, 200, 300), 7, "hard")},
+        "apex": {"wide": Layout((72, 24, 24), None, "easy")},
+    }
+)
+"""Task → layouts by name."""
 
 
 @dataclass(frozen=True)
 class SynthRecording:
-    """One recording of one subject: everything that its frames depend on, and the device that renders them."""
+    """One subject: everything that the frames depend on, and the device that renders them."""
 
+    task: str
     seed: int
     split: str
     number: int
-    n_frames: int
+    n_frames: int | None
     difficulty: str
     face_model: str = ""
     version: int = VERSION
@@ -62,8 +78,8 @@ class SynthRecording:
 
     @property
     def size(self) -> int:
-        """Frames."""
-        return self.n_frames
+        """Frames, or what is about as much work."""
+        return self.n_frames or 150
 
     def identity(self) -> str:
         """Provenance, as JSON: equal where the frames are, on one device."""
@@ -79,32 +95,40 @@ class SynthRecording:
 
 def plan(
     *,
+    task: str = "valence",
     layout: str = "wide",
     n_frames: int | None = None,
     subjects: Iterable[int] | None = None,
-    difficulty: str = "main",
+    difficulty: str | None = None,
     seed: int = 0,
 ) -> list[SynthRecording]:
     """List the recordings of a benchmark.
 
     Parameters
     ----------
-    layout : ``wide`` (48, 16 and 16 subjects of 1 500 frames) or ``avec`` (9, 9 and 9 of 7 500)
-    n_frames, subjects : instead of the layout's: frames of each, and subjects in train, dev and test
-    difficulty : ``easy``, ``main`` or ``hard``
+    task : ``valence`` (and arousal, over time), ``expression`` (stills of 7 classes) or ``apex`` (sequences from the
+        neutral face to the apex, 7 classes)
+    layout : ``wide``, or for valence ``avec`` (as AVEC 2016: 9, 9 and 9 subjects of 7 500 frames); see `LAYOUTS`
+    n_frames, subjects : instead of the layout's: frames of each sequence (stills of each subject for expression), and
+        subjects in train, dev and test
+    difficulty : ``easy``, ``main`` or ``hard``, instead of the layout's
 
     Raises
     ------
     UsageError
         If a name is unknown or a number out of range.
     """
-    if layout not in LAYOUTS:
-        raise UsageError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    if difficulty not in DIFFICULTIES:
-        raise UsageError(f"no difficulty {difficulty!r}; there are {', '.join(DIFFICULTIES)}")
-    frames = LAYOUTS[layout].n_frames if n_frames is None else n_frames
-    counts = LAYOUTS[layout].subjects if subjects is None else tuple(subjects)
-    if not 1 <= frames <= 1_000_000:
+    if task not in LAYOUTS:
+        raise UsageError(f"no task {task!r}; there are {', '.join(LAYOUTS)}")
+    if layout not in LAYOUTS[task]:
+        raise UsageError(f"no layout {layout!r} of task {task}; there are {', '.join(LAYOUTS[task])}")
+    chosen = LAYOUTS[task][layout]
+    spread = difficulty or chosen.difficulty
+    if spread not in DIFFICULTIES:
+        raise UsageError(f"no difficulty {spread!r}; there are {', '.join(DIFFICULTIES)}")
+    frames = chosen.n_frames if n_frames is None else n_frames
+    counts = chosen.subjects if subjects is None else tuple(subjects)
+    if frames is not None and not 1 <= frames <= 1_000_000:
         raise UsageError(f"{frames} frames: 1 to 1000000 can be rendered")
     if len(counts) != 3 or not all(0 <= count <= 100_000 for count in counts) or not any(counts):
         raise UsageError(
@@ -114,7 +138,7 @@ def plan(
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed {seed}: whole numbers of 0 to 2^63 − 1 are allowed")
     return [
-        SynthRecording(seed, split, number, frames, difficulty)
+        SynthRecording(task, seed, split, number, frames, spread)
         for split, count in zip(SPLITS, counts, strict=True)
         for number in range(1, count + 1)
     ]
@@ -123,10 +147,11 @@ def plan(
 def prepare_synthetic(
     out: str | Path,
     *,
+    task: str = "valence",
     layout: str = "wide",
     n_frames: int | None = None,
     subjects: Iterable[int] | None = None,
-    difficulty: str = "main",
+    difficulty: str | None = None,
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",
@@ -134,14 +159,14 @@ def prepare_synthetic(
 ) -> AssemblyReport:
     """Render SynthFace into a corpus.
 
-    Labels: ``valence`` and ``arousal``, gold standards of six simulated raters, and ``valence_truth`` and
-    ``arousal_truth``, which drove the faces. Series: ``units`` (52 face units), ``pose``, ``raters_valence`` and
-    ``raters_arousal``.
+    Labels of task valence: ``valence`` and ``arousal``, gold standards of six simulated raters, and ``valence_truth``
+    and ``arousal_truth``, which drove the faces; of the other tasks: ``expression``, classes with names. Series:
+    ``units`` (52 face units), ``pose``, ``raters_valence`` and ``raters_arousal``, or ``intensity``.
 
     Parameters
     ----------
     out : corpus file; appears whole, or not at all
-    layout, n_frames, subjects, difficulty, seed : see `plan`
+    task, layout, n_frames, subjects, difficulty, seed : see `plan`
     workers : processes; default: one a core on the CPU, one on a GPU
     device : ``cpu`` or ``cuda``: the same code, whose last digits may differ
     progress : told what is going on
@@ -155,14 +180,14 @@ def prepare_synthetic(
     StoreError
         If `out` cannot be written, or is something else than a corpus.
     """
-    recordings = plan(layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
+    recordings = plan(task=task, layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
     check_out(Path(out))
     _check_device(device)
     face_model = load_pack().digest[:16]
     return assemble(
         out,
         [dataclasses.replace(each, face_model=face_model, device=device) for each in recordings],
-        attributes={"synthface": json.dumps({"layout": layout, "difficulty": difficulty, "seed": seed})},
+        attributes={"synthface": json.dumps({"task": task, "layout": layout, "seed": seed})},
         doing="rendering frames",
         workers=workers or (None if device == "cpu" else 1),
         progress=progress,
@@ -183,43 +208,66 @@ def _check_device(device: str) -> None:
         )
 
 
-def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
+@dataclass(frozen=True)
+class Shot:
+    """A take before the camera.
+
+    Attributes
+    ----------
+    take : what is recorded
+    clean : batches of frames without the camera's noise, uint8, shape=(B, 96, 96), and their boxes, shape=(B, 4)
+    noise_seed : for `codecsim.sources.synthetic.noise.add_noise`, whose level is the stage's
+    """
+
+    take: Take
+    clean: Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]]
+    noise_seed: int
+
+
+def shoot(recording: SynthRecording, *, start: int = 0) -> Iterator[Shot]:
+    """Render the takes of a recording, one after the other; batches that end before frame `start` are passed over."""
     import torch
 
     from codecsim.sources.synthetic.person import draw_person
     from codecsim.sources.synthetic.rendering import record
 
     torch.set_num_threads(1)  # results must not depend on it, and recordings run side by side
-    pack = load_pack()
-    names, difficulty = pack.unit_names, DIFFICULTIES[recording.difficulty]
+    pack, difficulty = load_pack(), DIFFICULTIES[recording.difficulty]
     seeds = np.random.SeedSequence([recording.seed, SPLITS.index(recording.split), recording.number])
-    person_rng, temper_rng, stage_rng, perform_rng, rater_rng, box_rng, noise_rng = map(
+    person_rng, temper_rng, stage_rng, act_rng, rater_rng, box_rng, noise_rng = map(
         np.random.default_rng, seeds.spawn(7)
     )
     person = draw_person(pack, person_rng, device=recording.device)
-    temperament = draw_temperament(temper_rng, names, difficulty)
-    stage = draw_stage(stage_rng, recording.n_frames, difficulty)
-    performance = perform(perform_rng, names, temperament, difficulty, n_frames=recording.n_frames, fps=FPS)
-    noise_seed = int(noise_rng.integers(2**63))
-    with writer.sequence(
-        recording.name,
-        fps=FPS,
-        subject=recording.name,
-        split=recording.split,
-        source="synthface",
-        preparation=recording.identity(),
-    ) as sequence:
-        first = 0
-        for clean, boxes in record(person, performance, stage, fps=FPS, rng=box_rng):
-            frames = add_noise(clean, seed=noise_seed, first_frame=first, level=stage.noise_level)
-            for frame, box in zip(frames, boxes.tolist(), strict=True):
-                sequence.append(frame, pts_seconds=first / FPS, box=tuple(box))
-                first += 1
-        for task, truth in (("valence", performance.valence), ("arousal", performance.arousal)):
-            ratings = rate(truth, fps=FPS, rng=rater_rng)
-            sequence.labels(task, gold_standard(ratings).astype(np.float32))
-            sequence.labels(f"{task}_truth", truth.astype(np.float32))
-            raters = [f"rater_{number}" for number in range(1, ratings.shape[1] + 1)]
-            sequence.series(f"raters_{task}", ratings, columns=raters)
-        sequence.series("units", performance.units, columns=names)
-        sequence.series("pose", np.concatenate([performance.pose, performance.position], 1), columns=_POSE)
+    temperament = draw_temperament(temper_rng, pack.unit_names, difficulty)
+    subject = Subject(pack.unit_names, temperament, difficulty, stage_rng, act_rng, rater_rng)
+    for take in TAKES[recording.task](subject, recording.n_frames):
+        clean = record(person, take.performance, take.stage, fps=take.fps, rng=box_rng, start=start)
+        yield Shot(take, clean, int(noise_rng.integers(2**63)))
+
+
+def _render(recording: SynthRecording, writer: CorpusWriter) -> None:
+    names = load_pack().unit_names
+    for shot in shoot(recording):
+        take, first = shot.take, 0
+        with writer.sequence(
+            f"{recording.name}_{take.name}" if take.name else recording.name,
+            fps=take.fps,
+            subject=recording.name,
+            split=recording.split,
+            source="synthface",
+            preparation=recording.identity(),
+        ) as sequence:
+            for clean, boxes in shot.clean:
+                frames = add_noise(clean, seed=shot.noise_seed, first_frame=first, level=take.stage.noise_level)
+                for frame, box in zip(frames, boxes.tolist(), strict=True):
+                    sequence.append(frame, pts_seconds=first / take.fps, box=tuple(box))
+                    first += 1
+            for label, values in take.labels.items():
+                sequence.labels(label, values, classes=take.classes.get(label, ()))
+            acted = take.performance
+            known = take.series | {
+                "units": (acted.units, names),
+                "pose": (np.concatenate([acted.pose, acted.position], 1), _POSE),
+            }
+            for series, (values, columns) in known.items():
+                sequence.series(series, values, columns=columns)

@@ -9,6 +9,9 @@ from codecsim.sources.synthetic.surface import Surface
 
 Floats = npt.NDArray[np.float32]
 
+_EARS = -0.4
+"""Ears begin here, in z: temples run along the head, between it and the ears."""
+
 
 def glasses_surface(rng: np.random.Generator, identity: Identity, head: Floats) -> Surface:
     """Two rims, a bridge and temples, in front of a person's eyes; lenses are clear.
@@ -37,7 +40,8 @@ def glasses_surface(rng: np.random.Generator, identity: Identity, head: Floats) 
     across = np.linspace(-inner, inner, 7)
     paths.append(np.stack([across, 0.05 + 0.03 * np.cos(across / inner * np.pi / 2), np.full_like(across, front)], 1))
     closed.append(False)
-    side_reach = float(np.abs(head[(np.abs(head[:, 1]) < 0.2) & (head[:, 2] > -0.6), 0]).max())
+    before_ears = head[(np.abs(head[:, 1]) < 0.2) & (head[:, 2] > _EARS), 0]
+    side_reach = float(np.abs(before_ears).max()) + 0.02
     for side in (-1, 1):
         share = np.linspace(0, 1, 6)[:, None]
         start = np.array([side * (middle + half_width), 0.06, front - 0.12])

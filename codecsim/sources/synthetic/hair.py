@@ -40,6 +40,8 @@ class HairStyle:
 
 
 _N_COLUMNS, _N_CAP, _N_FALL = 56, 18, 26
+_SWEEP = 0.35  # how far a fringe is combed aside at 45°, as a part of its length
+_FRINGE_RAGGEDNESS = 0.10  # added to the raggedness in front, as a part of the fringe's length
 _SHORT = 0.3  # height at the side above which hair counts as short
 
 
@@ -103,8 +105,9 @@ def hair_surface(rng: np.random.Generator, scalp: Floats, style: HairStyle, look
     if looks.baldness:
         bare = 0.6 + 0.8 * looks.baldness
         share = np.minimum(share, (np.arccos(np.clip(directions[..., 1], -1, 1)) - bare) * 0.8)
-    locks = ndimage.gaussian_filter(rng.standard_normal(share.shape), (2.5, 1.0), mode=("nearest", "wrap"))
-    share = share + style.raggedness * locks / locks.std()
+    locks = ndimage.gaussian_filter(rng.standard_normal(share.shape), (2.5, 0.8), mode=("nearest", "wrap"))
+    raggedness = style.raggedness + _FRINGE_RAGGEDNESS * style.fringe * np.cos(azimuth).clip(0)
+    share = share + raggedness * locks / locks.std()
     bumps = ndimage.gaussian_filter(rng.standard_normal(share.shape), 0.9, mode=("nearest", "wrap"))
     thickness = style.volume * (0.75 + 0.5 * up) * (1 + 0.25 * style.parting * np.sin(azimuth))
     thickness = thickness * (1 + 0.25 * style.curl * bumps / bumps.std()) * smooth_step(share, -0.05, 0.45)
@@ -127,7 +130,9 @@ def _lower_edge(azimuth: npt.NDArray[np.float64], style: HairStyle, looks: Looks
         ]
     fine = np.linspace(0, 180, 181)
     smooth = ndimage.gaussian_filter1d(np.interp(fine, angles, heights), 4 if is_long else 5, mode="nearest")
-    return np.asarray(np.interp(np.abs(np.degrees(azimuth)), fine, smooth), np.float32)
+    edge = np.interp(np.abs(np.degrees(azimuth)), fine, smooth)
+    swept = _SWEEP * style.fringe * style.parting * np.sin(2 * azimuth) * (np.cos(azimuth) > 0)
+    return np.asarray(edge + swept, np.float32)
 
 
 def _reach_on_sphere(

@@ -1,9 +1,10 @@
-"""What a face does over a recording: feeling, speech, blinks, gaze and head motion, each drawn apart from the rest.
+"""What a face does over a recording: it shows something, speaks, blinks, looks about, and the head moves.
 
-Valence and arousal are drawn first, and act on the face alone; everything else is drawn without knowing them, so that
-what tells of a label is in the face units that it drives, and nowhere else.
+What is shown acts on the face alone; everything else is drawn without knowing it, so that what tells of a label is in
+the face units that it drives, and nowhere else.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,21 +16,8 @@ from codecsim.sources.synthetic.difficulty import Difficulty
 
 Floats = npt.NDArray[np.float64]
 
-POSITIVE = {"mouthSmile": 0.9, "cheekSquint": 0.8, "eyeSquint": 0.35, "mouthDimple": 0.3, "mouthUpperUp": 0.2}
-"""Full joy by face unit: AU 12 with 6, as in Ekman and Friesen's Duchenne smile."""
-
-NEGATIVE = {
-    "browDown": 0.9,
-    "mouthFrown": 0.9,
-    "noseSneer": 0.4,
-    "mouthPress": 0.3,
-    "eyeSquint": 0.3,
-    "mouthShrugLower": 0.35,
-}
-"""Full displeasure: AU 4, 15, 9, 24, 7 and 17."""
-
-AROUSED = {"eyeWide": 0.7, "browInnerUp": 0.6, "browOuterUp": 0.6, "mouthStretch": 0.25}
-DROWSY = {"eyeBlink": 0.35}
+Prototype = Mapping[str, float]
+"""What shows something in full: face unit, or the stem of a left and a right one, → 0 to 1."""
 
 _VISEMES = (
     {"jawOpen": 1.0, "mouthLowerDown": 0.5, "mouthUpperUp": 0.2},
@@ -42,6 +30,7 @@ _VISEMES = (
 """Open, rounded, pursed, spread, lips rolled in, lips closing: the shapes that syllables pass through."""
 
 _SIDES = ("Left", "Right")
+_MOVED_AS_A_WHOLE = {"jaw", "mouth"}  # jawLeft is where the jaw goes, not which half of it moves
 _GAZE_FULL_DEGREES = (14.5, 10.0)
 """How far the whole of an eyeLook unit turns anny's eyes, sideways and up or down; the gaze reaches no further."""
 
@@ -70,24 +59,25 @@ class Performance:
 
     Attributes
     ----------
-    valence, arousal : float64, shape=(T,), the truth, −1 to 1
     units : float32, shape=(T, 52), face units in the order asked for, 0 to 1
     pose : float32, shape=(T, 3), yaw, pitch and roll in degrees
     position : float32, shape=(T, 3), offset of the head in head units
     """
 
-    valence: Floats
-    arousal: Floats
     units: npt.NDArray[np.float32]
     pose: npt.NDArray[np.float32]
     position: npt.NDArray[np.float32]
+
+    def __getitem__(self, frames: slice) -> "Performance":
+        return Performance(self.units[frames], self.pose[frames], self.position[frames])
 
 
 def draw_temperament(rng: np.random.Generator, unit_names: tuple[str, ...], difficulty: Difficulty) -> Temperament:
     """Draw how a subject shows feelings: how much, which side more, how fast."""
     expressiveness = rng.uniform(*difficulty.expressiveness)
     gains, delays, resting = {}, {}, {}
-    for stem in sorted({*POSITIVE, *NEGATIVE, *AROUSED, *DROWSY}):
+    stems = {name.removesuffix("Left").removesuffix("Right") for name in unit_names}
+    for stem in sorted(stems - _MOVED_AS_A_WHOLE):
         gain = expressiveness * (1 - difficulty.gain_spread * rng.random())
         delay, tilt = rng.uniform(0, 0.4), rng.normal() * 0.1
         for name, sign in zip(_on_both_sides(stem, unit_names), (1, -1), strict=False):
@@ -104,25 +94,21 @@ def perform(
     temperament: Temperament,
     difficulty: Difficulty,
     *,
-    n_frames: int,
+    shown: Sequence[tuple[Prototype, Floats]],
     fps: float,
 ) -> Performance:
-    """Draw what a subject's face does in `n_frames` frames.
+    """Draw what a subject's face does.
 
     Parameters
     ----------
     unit_names : the 52 ARKit face units, in the order of the result's columns
+    shown : prototypes, and how far each is felt, shape=(T,), 0 to 1; temperament decides what of it is seen
     """
-    feeling_rng, arousal_rng, speech_rng, eye_rng, head_rng = rng.spawn(5)
+    speech_rng, eye_rng, head_rng = rng.spawn(3)
+    n_frames = len(shown[0][1])
     seconds = np.arange(n_frames) / fps
-    valence, arousal = _feeling(feeling_rng, seconds), _feeling(arousal_rng, seconds)
     units = {name: np.full(n_frames, temperament.resting.get(name, 0.0)) for name in unit_names}
-    for prototype, strength in (
-        (POSITIVE, _positive(valence)),
-        (NEGATIVE, _positive(-valence)),
-        (AROUSED, _positive(arousal)),
-        (DROWSY, _positive(-arousal)),
-    ):
+    for prototype, strength in shown:
         for stem, full in prototype.items():
             for name in _on_both_sides(stem, unit_names):
                 late = np.interp(seconds - temperament.delays[name], seconds, strength)
@@ -131,8 +117,6 @@ def perform(
     _look(eye_rng, units, seconds, temperament)
     pose, position = _move(head_rng, seconds, difficulty)
     return Performance(
-        valence=valence,
-        arousal=arousal,
         units=np.stack([units[name] for name in unit_names], 1).clip(0, 1).astype(np.float32),
         pose=pose.astype(np.float32),
         position=position.astype(np.float32),
@@ -143,23 +127,11 @@ def _on_both_sides(stem: str, unit_names: tuple[str, ...]) -> tuple[str, ...]:
     return (stem,) if stem in unit_names else tuple(stem + side for side in _SIDES)
 
 
-def _positive(values: Floats) -> Floats:
-    """The positive part, with a round corner at 0."""
-    return np.asarray(0.5 * (values + np.sqrt(values**2 + 0.01)) - 0.05 * np.exp(-np.abs(values) / 0.2), np.float64)
-
-
-def _drift(rng: np.random.Generator, seconds: Floats, period: float) -> Floats:
+def drift(rng: np.random.Generator, seconds: Floats, period: float) -> Floats:
     """A smooth random function of unit variance, to 5 %, whose values `period` seconds apart are independent."""
     n_knots = int(seconds[-1] / period) + 6
     knots = (np.arange(n_knots) - rng.uniform(2, 3)) * period
     return np.asarray(CubicSpline(knots, rng.standard_normal(n_knots) * 1.15)(seconds), np.float64)
-
-
-def _feeling(rng: np.random.Generator, seconds: Floats) -> Floats:
-    """A trajectory within ±1, of standard deviation 0.54: a mood drifts over half a minute, feelings over seconds."""
-    mood = 0.25 * rng.standard_normal() + 0.35 * _drift(rng, seconds, 30)
-    felt = mood + 0.5 * _drift(rng, seconds, 11) + 0.3 * _drift(rng, seconds, 4.5)
-    return np.tanh(felt)
 
 
 def _speak(rng: np.random.Generator, units: dict[str, Floats], seconds: Floats, difficulty: Difficulty) -> None:
@@ -205,7 +177,7 @@ def _look(rng: np.random.Generator, units: dict[str, Floats], seconds: Floats, t
 def _move(rng: np.random.Generator, seconds: Floats, difficulty: Difficulty) -> tuple[Floats, Floats]:
     """Slow turns of the head, nods and shakes, and a sway of the body."""
     spreads = np.array([difficulty.yaw_degrees, difficulty.pitch_degrees, difficulty.roll_degrees])
-    pose = np.stack([0.8 * _drift(rng, seconds, 7) + 0.5 * _drift(rng, seconds, 2) for _ in range(3)], 1) * spreads
+    pose = np.stack([0.8 * drift(rng, seconds, 7) + 0.5 * drift(rng, seconds, 2) for _ in range(3)], 1) * spreads
     moment = rng.exponential(8)
     while moment < seconds[-1]:
         axis, rate, length = int(rng.random() < 0.75), rng.uniform(1.5, 2.6), rng.uniform(0.7, 1.6)
@@ -214,5 +186,5 @@ def _move(rng: np.random.Generator, seconds: Floats, difficulty: Difficulty) -> 
             rng.uniform(0.4, 0.9) * spreads[axis] * envelope * np.sin(2 * np.pi * rate * (seconds - moment))
         )
         moment += 2 + rng.exponential(10)
-    position = np.stack([0.06 * _drift(rng, seconds, 6) for _ in range(3)], 1)
+    position = np.stack([0.06 * drift(rng, seconds, 6) for _ in range(3)], 1)
     return pose, position

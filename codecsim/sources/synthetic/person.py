@@ -18,6 +18,8 @@ from codecsim.sources.synthetic.smooth import smooth_step
 
 _AMBIENT_DIRECTIONS = 48
 _AMBIENT_SIDE = 96
+_OPENED = {Material.TEETH: 0.6, Material.TONGUE: 0.4}
+"""Share of the sky that is seen from inside a mouth that is open enough to show it; at rest there is none."""
 
 
 @dataclass(frozen=True)
@@ -95,25 +97,24 @@ def draw_person(
     gloss = np.full(len(vertices), 0.035, np.float32)
     gloss[:n_head] = _skin_gloss(base) * (0.7 + 0.6 * paint_rng.random())
     gloss[n_hair:] = 0.25
-    tensors = {
+    shape = {
         "vertices": torch.from_numpy(vertices),
         "triangles": torch.from_numpy(triangles),
-        "cutout": torch.from_numpy(cutout),
         "shade_cutout": torch.from_numpy(np.where(np.arange(len(cutout)) < n_hair, cutout, -1).astype(np.float32)),
         "neighbours": torch.from_numpy(_neighbours(triangles, len(vertices))),
     }
+    ambient = _in_open_mouth(pack, _ambient(**shape))
     return Person(
         identity=identity,
         looks=looks,
         has_glasses=has_glasses,
-        **{name: tensor.to(device) for name, tensor in tensors.items()},
+        **{name: tensor.to(device) for name, tensor in shape.items()},
+        cutout=torch.from_numpy(cutout).to(device),
         unit_deltas=torch.from_numpy(pack.unit_deltas() * np.float32(identity.scale)).flatten(1).to(device),
         places=torch.from_numpy(places).to(device),
         follow=torch.from_numpy(_follow(vertices)).to(device),
         gloss=torch.from_numpy(gloss).to(device),
-        ambient=_ambient(tensors["vertices"], tensors["triangles"], tensors["shade_cutout"], tensors["neighbours"]).to(
-            device
-        ),
+        ambient=ambient.to(device),
         paint=torch.from_numpy(np.concatenate([albedo[None], wrinkles])).to(device),
         wrinkle_drive=torch.from_numpy(_wrinkle_drive(pack.unit_names)).to(device),
         is_eye=torch.from_numpy(np.isin(materials, (Material.LEFT_EYE, Material.RIGHT_EYE))).to(device),
@@ -175,7 +176,7 @@ def _wrinkle_drive(unit_names: tuple[str, ...]) -> npt.NDArray[np.float32]:
     return drive
 
 
-def _ambient(vertices: Tensor, triangles: Tensor, cutout: Tensor, neighbours: Tensor) -> Tensor:
+def _ambient(*, vertices: Tensor, triangles: Tensor, shade_cutout: Tensor, neighbours: Tensor) -> Tensor:
     """Share of an even sky that each vertex sees, over its own horizon, weighted by the cosine."""
     count = torch.arange(_AMBIENT_DIRECTIONS, dtype=torch.float32) + 0.5
     height = 1 - 2 * count / _AMBIENT_DIRECTIONS
@@ -188,9 +189,16 @@ def _ambient(vertices: Tensor, triangles: Tensor, cutout: Tensor, neighbours: Te
     for first in range(0, len(directions), 8):
         some = directions[first : first + 8]
         points = vertices[None].expand(len(some), -1, -1)
-        depths = depth_maps(points, triangles, some, _AMBIENT_SIDE, cutout)
+        depths = depth_maps(points, triangles, some, _AMBIENT_SIDE, shade_cutout)
         lit = lit_share(points, normal[None].expand_as(points), some, depths, _AMBIENT_SIDE)
         cosine = (normal @ some.T).clamp(min=0).T  # (directions, N)
         seen += (cosine * lit).sum(0)
         whole += cosine.sum(0)
     return seen / whole.clamp(min=1e-6)
+
+
+def _in_open_mouth(pack: Pack, ambient: Tensor) -> Tensor:
+    """The same, but for what is seen only where the mouth is open."""
+    for material, share in _OPENED.items():
+        ambient[torch.from_numpy(np.unique(pack.triangles[pack.materials == material]).astype(np.int64))] = share
+    return ambient

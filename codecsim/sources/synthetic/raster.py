@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _EXTENTS = (1, 2, 3, 4, 6, 9, 14, 24, 48, 96)
-"""Bounding boxes, in pixels a side, that are tested together."""
+"""Widths and heights, in pixels, of the boxes whose triangles are tested together."""
 
 _DEPTH_STEPS = 2**24
 """Depth is compared in steps of 2⁻²⁴, over a range of 0 to 16: with the triangle's number it fits into 63 bits."""
@@ -62,25 +62,31 @@ def rasterize(
     """
     if len(triangles) >= _MAX_TRIANGLES:
         raise ValueError(f"{len(triangles)} triangles; at most {_MAX_TRIANGLES - 1} can be told apart")
-    corners = points[:, triangles]  # (B, M, 3 corners, 3 coordinates)
+    n_pictures, n_triangles = len(points), len(triangles)
+    corners = points.index_select(1, triangles.view(-1)).view(n_pictures, n_triangles, 3, 3)  # (B, M, corners, xyz)
     x, y = corners[..., 0], corners[..., 1]  # (B, M, 3)
     low_x, high_x = (x.amin(-1) - 0.5).ceil().clamp(min=0), (x.amax(-1) - 0.5).floor().clamp(max=side - 1)
     low_y, high_y = (y.amin(-1) - 0.5).ceil().clamp(min=0), (y.amax(-1) - 0.5).floor().clamp(max=side - 1)
-    extent = torch.maximum(high_x - low_x, high_y - low_y) + 1
     ahead = (x[..., 1] - x[..., 0]) * (y[..., 2] - y[..., 0]) - (y[..., 1] - y[..., 0]) * (x[..., 2] - x[..., 0])
     is_seen = (ahead.abs() > 1e-9) if both_sides else (ahead < -1e-9)
     is_seen &= (high_x >= low_x) & (high_y >= low_y)
-    found = []
-    previous = 0
-    for largest in (*_EXTENTS, side):
-        if largest <= previous:
-            continue
-        picture, triangle = torch.nonzero(is_seen & (extent > previous) & (extent <= largest), as_tuple=True)
-        previous = largest
-        if len(picture):
-            where = (picture, triangle)
-            low = torch.stack([low_x[where], low_y[where]], 1)
-            found.append(_inside(where, corners[where], low, largest, side))
+    seen = torch.nonzero(is_seen.view(-1))[:, 0]
+    low = torch.stack([low_x.view(-1)[seen], low_y.view(-1)[seen]], 1)  # (K, 2)
+    size = torch.stack([high_x.view(-1)[seen], high_y.view(-1)[seen]], 1) - low + 1
+    extents = [extent for extent in _EXTENTS if extent < side] + [side]
+    kind = torch.bucketize(size, torch.tensor(extents, dtype=size.dtype, device=size.device))  # (K, 2)
+    kind, order = torch.sort(kind[:, 0] * len(extents) + kind[:, 1], stable=True)
+    seen, low = seen[order], low.index_select(0, order)
+    corners = corners.view(-1, 3, 3).index_select(0, seen)
+    picture = seen // n_triangles
+    triangle = seen - picture * n_triangles
+    found, first = [], 0
+    for number, count in enumerate(torch.bincount(kind, minlength=len(extents) ** 2).tolist()):
+        if count:
+            box = extents[number // len(extents)], extents[number % len(extents)]
+            some = slice(first, first + count)
+            found.append(_inside((picture[some], triangle[some]), corners[some], low[some], box, side))
+            first += count
     if not found:
         empty = torch.zeros(0, dtype=torch.int64, device=points.device)
         return Hits(empty, empty, empty, points.new_zeros(0, 3), points.new_zeros(0))
@@ -101,28 +107,31 @@ class _Candidates(NamedTuple):
     depth: Tensor
 
 
-def _inside(where: tuple[Tensor, Tensor], corners: Tensor, low: Tensor, largest: int, side: int) -> _Candidates:
-    """Pixels inside of K triangles among the largest × largest pixels from the lower corners of their boxes."""
+def _inside(where: tuple[Tensor, Tensor], corners: Tensor, low: Tensor, box: tuple[int, int], side: int) -> _Candidates:
+    """Pixels inside of K triangles, each of which lies in a box of the same width and height from `low` on."""
+    width, height = box
+    low = torch.stack([low[:, 0].clamp(max=side - width), low[:, 1].clamp(max=side - height)], 1)
     a, b, c = corners.unbind(1)  # (K, 3) each
     ab, ac = b - a, c - a
     inverse = 1 / (ab[:, :1] * ac[:, 1:2] - ab[:, 1:2] * ac[:, :1])
-    step = torch.arange(largest, device=corners.device, dtype=corners.dtype)
+    step = torch.arange(max(box), device=corners.device, dtype=corners.dtype) + 0.5
     # Weights are linear in x and y: one value a column and one a row, added up.
-    along_x = (low[:, :1] + (step + 0.5) - a[:, :1]) * inverse  # (K, largest)
-    along_y = (low[:, 1:] + (step + 0.5) - a[:, 1:2]) * inverse
-    w1 = (along_x * ac[:, 1:2])[:, None, :] - (along_y * ac[:, :1])[:, :, None]  # (K, rows, columns)
+    along_x = (low[:, :1] + step[:width] - a[:, :1]) * inverse  # (K, width)
+    along_y = (low[:, 1:] + step[:height] - a[:, 1:2]) * inverse  # (K, height)
+    w1 = (along_x * ac[:, 1:2])[:, None, :] - (along_y * ac[:, :1])[:, :, None]  # (K, height, width)
     w2 = (along_y * ab[:, :1])[:, :, None] - (along_x * ab[:, 1:2])[:, None, :]
     # A hair's breadth is added, so that no pixel falls between two triangles.
     is_inside = torch.minimum(torch.minimum(w1, w2), 1 - w1 - w2) >= -1e-5
-    which, row, column = torch.nonzero(is_inside, as_tuple=True)
-    x, y = low[which, 0].long() + column, low[which, 1].long() + row
-    keep = (x < side) & (y < side)
-    if not bool(keep.all()):
-        which, row, column, x, y = which[keep], row[keep], column[keep], x[keep], y[keep]
-    w1, w2 = w1[which, row, column], w2[which, row, column]
-    depth = a[which, 2] + w1 * ab[which, 2] + w2 * ac[which, 2]
-    picture, triangle = where
-    return _Candidates(picture[which], y * side + x, triangle[which], w1, w2, depth)
+    flat = torch.nonzero(is_inside.view(-1))[:, 0]
+    which = flat // (width * height)
+    rest = flat - which * (width * height)
+    row = rest // width
+    first = low.long().index_select(0, which)  # (H, 2)
+    x, y = first[:, 0] + rest - row * width, first[:, 1] + row
+    w1, w2 = w1.view(-1).index_select(0, flat), w2.view(-1).index_select(0, flat)
+    z = torch.stack([a[:, 2], ab[:, 2], ac[:, 2]], 1).index_select(0, which)
+    picture, triangle = (each.index_select(0, which) for each in where)
+    return _Candidates(picture, y * side + x, triangle, w1, w2, z[:, 0] + w1 * z[:, 1] + w2 * z[:, 2])
 
 
 def _cut(candidates: _Candidates, of_corners: Tensor) -> None:

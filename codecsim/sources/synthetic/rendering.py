@@ -43,6 +43,7 @@ def record(
     rng: np.random.Generator,
     settings: FaceSettings | None = None,
     batch_frames: int = BATCH_FRAMES,
+    start: int = 0,
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Floats]]:
     """Render a recording, batch by batch.
 
@@ -50,6 +51,7 @@ def record(
     ----------
     rng : draws the detector's jitter
     settings : how faces are cropped: the margin and the smoothing of `codecsim.faces.FaceSettings`
+    start : batches that end before this frame are passed over; the others are what they would be with them
 
     Yields
     ------
@@ -66,12 +68,16 @@ def record(
     squares = _squares(found, fps, rng, settings or FaceSettings())
     exposure = None
     for first in range(0, len(squares), batch_frames):
+        if exposure is not None and first + batch_frames <= start:
+            continue
         part = slice(first, first + batch_frames)
         crops = torch.from_numpy(squares[part]).to(device)
         lit = dataclasses.replace(lights, key_strength=lights.key_strength[part])
         luminance, coverage = render(person, motion[part], lit, crops, backdrop(background, crops))
         if exposure is None:
             exposure = _exposure(luminance[0], coverage[0], stage.target)
+        if first + batch_frames <= start:
+            continue
         frames = exposed(luminance, exposure).round().to(torch.uint8).cpu().numpy()
         left, top, side = squares[part].T
         yield frames, np.stack([left, top, side, side], 1)

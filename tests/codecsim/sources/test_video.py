@@ -13,7 +13,8 @@ from codecsim.errors import FaceError, SourceError
 from codecsim.faces import Detection, FaceSettings, Pixels
 from codecsim.sources import video
 from codecsim.sources.builtin import builtin_path
-from codecsim.sources.video import Report, prepare_video, video_digest
+from codecsim.sources.reporting import Report
+from codecsim.sources.video import prepare_video, video_digest
 from tests.codecsim.sources.footage import blank, carphone_rgb, spoil, write_video
 
 CLOSE = FaceSettings(detect_every=1)

@@ -80,9 +80,9 @@ def test_one_process_gives_the_bytes_of_two_and_rendered_ones_are_kept(corpus: P
 def test_what_was_finished_before_a_failure_is_not_rendered_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from codecsim.sources.synthetic import benchmark
+    from codecsim.sources.synthetic import takes
 
-    out, real = tmp_path / "c.h5", benchmark.draw_stage
+    out, real = tmp_path / "c.h5", takes.draw_stage
     calls = []
 
     def failing(*given: object) -> object:
@@ -91,11 +91,11 @@ def test_what_was_finished_before_a_failure_is_not_rendered_again(
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(benchmark, "draw_stage", failing)
+    monkeypatch.setattr(takes, "draw_stage", failing)
     with pytest.raises(KeyboardInterrupt):
         prepare_synthetic(out, subjects=(2, 0, 0), n_frames=2, workers=1)
     assert not out.exists()
-    monkeypatch.setattr(benchmark, "draw_stage", real)
+    monkeypatch.setattr(takes, "draw_stage", real)
     report = prepare_synthetic(out, subjects=(2, 0, 0), n_frames=2, workers=1)
     assert (report.n_sequences, report.n_new) == (2, 1)
 
@@ -135,10 +135,36 @@ def test_the_layouts_are_those_of_the_documentation() -> None:
     assert {r.n_frames for r in plan()} == {1500}
 
 
+def test_stills_have_many_subjects_and_are_hard_and_onsets_are_easy() -> None:
+    stills, onsets = plan(task="expression"), plan(task="apex")
+    assert [sum(r.split == split for r in stills) for split in ("train", "dev", "test")] == [1200, 200, 300]
+    assert {(r.n_frames, r.difficulty) for r in stills} == {(7, "hard")}
+    assert {(r.n_frames, r.difficulty) for r in onsets} == {(None, "easy")}
+    assert {r.difficulty for r in plan(task="apex", difficulty="main")} == {"main"}
+
+
+@needs_anny
+@pytest.mark.parametrize("task", ["expression", "apex"])
+def test_classes_are_rendered_with_their_names(task: str, tmp_path: Path) -> None:
+    out = tmp_path / "c.h5"
+    report = prepare_synthetic(out, task=task, subjects=(1, 0, 0), n_frames=2, workers=1)
+    n_sequences, length = (2, 1) if task == "expression" else (7, 2)
+    assert (report.n_sequences, report.n_frames, report.n_recordings) == (n_sequences, n_sequences * length, 1)
+    with Corpus(out) as opened:
+        for number, each in enumerate(opened.sequences()):
+            assert (each.name, each.subject, each.n_frames) == (f"train_1_{number + 1}", "train_1", length)
+            assert (opened.labels(each.name, "expression") == number).all()
+            assert len(opened.classes(each.name, "expression")) == 7
+            assert opened.series(each.name, "intensity")[1] == ("intensity",)
+        assert len({each.digest for each in opened.sequences()}) == n_sequences
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"layout": "tall"}, "no layout 'tall'; there are wide, avec"),
+        ({"task": "joy"}, "no task 'joy'; there are valence, expression, apex"),
+        ({"layout": "tall"}, "no layout 'tall' of task valence; there are wide, avec"),
+        ({"task": "apex", "layout": "avec"}, "no layout 'avec' of task apex; there are wide"),
         ({"difficulty": "odd"}, "no difficulty 'odd'; there are easy, main, hard"),
         ({"n_frames": 0}, "0 frames: 1 to 1000000 can be rendered"),
         ({"subjects": (1, 2)}, "subjects 1,2: three numbers of 0 to 100000, not all 0, are needed"),

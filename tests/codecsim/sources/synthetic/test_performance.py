@@ -1,6 +1,7 @@
 """What faces do and what raters say: bounds, independence, and that the labels are in the face alone."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
-from codecsim.sources.synthetic.performance import Performance, draw_temperament, perform
+from codecsim.sources.synthetic.feelings import feel
+from codecsim.sources.synthetic.performance import Temperament, draw_temperament, perform
 from codecsim.sources.synthetic.raters import gold_standard, rate
 
 UNITS = tuple(
@@ -26,10 +28,24 @@ UNITS = tuple(
 )  # fmt: skip
 
 
-def performed(seed: int, difficulty: str = "main", n_frames: int = 1500) -> Performance:
-    rng = np.random.default_rng([11, seed])
-    temperament = draw_temperament(rng, UNITS, DIFFICULTIES[difficulty])
-    return perform(rng, UNITS, temperament, DIFFICULTIES[difficulty], n_frames=n_frames, fps=25)
+class Acted(NamedTuple):
+    """A performance with the feelings that it shows."""
+
+    valence: np.ndarray
+    arousal: np.ndarray
+    units: np.ndarray
+    pose: np.ndarray
+    position: np.ndarray
+
+
+def performed(
+    seed: int, difficulty: str = "main", n_frames: int = 1500, temperament: Temperament | None = None
+) -> Acted:
+    rng, spread = np.random.default_rng([11, seed]), DIFFICULTIES[difficulty]
+    drawn = draw_temperament(rng, UNITS, spread)
+    feelings = feel(rng, n_frames=n_frames, fps=25)
+    acted = perform(rng, UNITS, temperament or drawn, spread, shown=feelings.shown, fps=25)
+    return Acted(feelings.valence, feelings.arousal, acted.units, acted.pose, acted.position)
 
 
 def concordance(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -72,12 +88,10 @@ def test_the_same_seed_gives_the_same_performance() -> None:
 
 def test_a_subject_with_half_the_gain_shows_half_of_a_feeling() -> None:
     shown = []
+    drawn = draw_temperament(np.random.default_rng(4), UNITS, DIFFICULTIES["main"])
     for share in (1.0, 0.5):
-        rng = np.random.default_rng(4)
-        drawn = draw_temperament(rng, UNITS, DIFFICULTIES["main"])
         gains = {name: share * gain for name, gain in drawn.gains.items()}
-        temperament = dataclasses.replace(drawn, gains=gains, resting={})
-        found = perform(rng, UNITS, temperament, DIFFICULTIES["main"], n_frames=1500, fps=25)
+        found = performed(4, temperament=dataclasses.replace(drawn, gains=gains, resting={}))
         shown.append(found.units[:, UNITS.index("cheekSquintLeft")])
     assert shown[0].max() > 0.3
     np.testing.assert_allclose(shown[1], 0.5 * shown[0], atol=1e-6)
@@ -89,11 +103,11 @@ def test_a_feeling_does_not_depend_on_the_difficulty() -> None:
 
 
 @pytest.fixture(scope="module", params=sorted(DIFFICULTIES))
-def recordings(request: pytest.FixtureRequest) -> list[Performance]:
+def recordings(request: pytest.FixtureRequest) -> list[Acted]:
     return [performed(seed, request.param) for seed in range(48)]
 
 
-def test_valence_is_in_the_face_units_and_not_in_the_pose(recordings: list[Performance]) -> None:
+def test_valence_is_in_the_face_units_and_not_in_the_pose(recordings: list[Acted]) -> None:
     """Trained on 36 subjects, tested on 12 others."""
     train, test = recordings[:36], recordings[36:]
     labels = np.concatenate([each.valence for each in train])

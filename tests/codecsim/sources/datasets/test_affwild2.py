@@ -11,9 +11,9 @@ from PIL import Image
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError, UsageError
 from codecsim.scaling import resize
-from codecsim.sources.affwild2 import find_recordings
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.images import read_gray
+from codecsim.sources.datasets.affwild2 import find_recordings
+from codecsim.sources.datasets.images import read_gray
 from tests.codecsim.sources.footage import blank, write_video
 
 RNG = np.random.default_rng(6)

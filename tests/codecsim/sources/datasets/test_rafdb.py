@@ -12,10 +12,10 @@ from PIL import Image
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.scaling import resize
-from codecsim.sources import rafdb
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.images import read_gray
-from codecsim.sources.rafdb import CLASSES, find_recordings
+from codecsim.sources.datasets import rafdb
+from codecsim.sources.datasets.images import read_gray
+from codecsim.sources.datasets.rafdb import CLASSES, find_recordings
 
 RNG = np.random.default_rng(5)
 STILLS = {"train_00001": 5, "train_00002": 1, "train_00003": 7, "train_00004": 4, "test_0001": 2, "test_0002": 6}

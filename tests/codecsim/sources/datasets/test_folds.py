@@ -3,7 +3,7 @@
 import pytest
 
 from codecsim.errors import UsageError
-from codecsim.sources.folds import subject_folds
+from codecsim.sources.datasets.folds import subject_folds
 
 
 def test_every_tenth_subject_by_name_is_in_the_same_fold() -> None:

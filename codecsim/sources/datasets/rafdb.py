@@ -17,7 +17,7 @@ import numpy as np
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import SourceError
-from codecsim.sources.images import Tolerant, mark, read_aligned, stat_file
+from codecsim.sources.datasets.images import Tolerant, mark, read_aligned, stat_file
 from codecsim.sources.tables import read_text
 
 VERSION = 1
@@ -138,7 +138,7 @@ def _image(name: str) -> Path:
 def _read_labels(path: Path) -> dict[str, int]:
     """Class 0 to 6 of each still, by name without ending."""
     labels: dict[str, int] = {}
-    for line, row in enumerate(read_text(path, "labels", kind="text").split("\n"), 1):
+    for line, row in enumerate(read_text(path, "labels", kind="a text file").split("\n"), 1):
         if not row.strip():
             continue
         match = _ROW.fullmatch(row)

@@ -22,9 +22,9 @@ from codecsim.corpus import HR_SIDE, CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
 from codecsim.faces import FaceSettings, Square
 from codecsim.sources.cropping import Pixels, cut_out
-from codecsim.sources.folds import subject_folds
-from codecsim.sources.images import MAX_PIXELS, Tolerant, mark_file, numbered_images, read_gray
-from codecsim.sources.sequences import NumberedFrame, add_sequence, check_fps, left_out
+from codecsim.sources.datasets.folds import subject_folds
+from codecsim.sources.datasets.images import MAX_PIXELS, Tolerant, mark_file, numbered_images, read_gray
+from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, check_fps, left_out
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
 
@@ -193,7 +193,7 @@ def _labels_path(root: Path, name: str) -> Path:
 def _read_clip(path: Path) -> tuple[str, dict[int, Annotation]]:
     """The actor, "" where none is named, and what is known of each frame, by number."""
     try:
-        held = json.loads(read_text(path, "labels", kind="JSON"))
+        held = json.loads(read_text(path, "labels", kind="a JSON file"))
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path}: not JSON ({error}); was the file copied whole?") from error
     frames = held.get("frames") if isinstance(held, dict) else None
