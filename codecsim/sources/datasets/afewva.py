@@ -23,8 +23,9 @@ from codecsim.errors import SourceError
 from codecsim.faces import FaceSettings, Square
 from codecsim.sources.cropping import Pixels, cut_out
 from codecsim.sources.datasets.folds import subject_folds
-from codecsim.sources.datasets.images import MAX_PIXELS, Tolerant, mark_file, numbered_images, read_gray
+from codecsim.sources.datasets.images import MAX_PIXELS, Tolerant, numbered_images, read_gray
 from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, check_fps, left_out
+from codecsim.sources.datasets.trees import mark_file
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
 

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
-from codecsim.sources.datasets.images import Tolerant, mark_file, numbered_images, read_aligned
+from codecsim.sources.datasets.images import Tolerant, numbered_images, read_aligned
 from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, check_fps, left_out
+from codecsim.sources.datasets.trees import mark_file
 from codecsim.sources.decoding import VideoReader
 from codecsim.sources.tables import read_text
 

@@ -5,14 +5,11 @@ Gray is BT.601 luma at full range, 0 to 255: of a JPEG file its own luma plane, 
 more or less for the rest; gray pictures stay as they are.
 """
 
-import hashlib
-import json
 import os
 import re
-import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from codecsim.errors import SourceError
 from codecsim.sources.cropping import to_hr
+from codecsim.sources.datasets.trees import mark
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -168,29 +166,6 @@ def numbered_images(folder: Path, pattern: str) -> Numbered:
         raise SourceError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
     ordered = sorted(found.items())
     return Numbered({number: path for number, (path, _) in ordered}, mark(known for _, known in ordered))
-
-
-def mark(files: Iterable[tuple[Path, os.stat_result]]) -> str:
-    """Digest of the names, sizes and times of files: it changes where one of them is replaced."""
-    digest = hashlib.sha256()
-    for path, known in files:
-        digest.update(json.dumps([path.name, known.st_size, known.st_mtime_ns]).encode())
-    return digest.hexdigest()[:16]
-
-
-def mark_file(path: Path) -> str:
-    """Digest of the name, size and time of a file; "" where there is no regular file."""
-    known = stat_file(path)
-    return mark([(path, known)]) if known else ""
-
-
-def stat_file(path: Path) -> os.stat_result | None:
-    """Size and times of a file, links followed; None where there is no regular file."""
-    try:
-        known = path.stat()
-    except OSError:
-        return None
-    return known if stat.S_ISREG(known.st_mode) else None
 
 
 def _gray(image: Image.Image) -> Pixels:

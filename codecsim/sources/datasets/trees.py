@@ -1,5 +1,9 @@
 """Folders that data sets come in: what is looked for in them, and how a file is known to be the same again."""
 
+import hashlib
+import json
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,22 +17,27 @@ def check_root(root: Path, data_set: str) -> None:
         raise SourceError(f"{root}: {what}; ROOT is the folder that holds {data_set}")
 
 
-def stamps(paths: Iterable[Path], root: Path) -> list[tuple[str, int, int]]:
-    """Name under `root`, size in bytes and time of change in nanoseconds of each file: another content, another stamp.
+def mark(files: Iterable[tuple[Path, os.stat_result]]) -> str:
+    """Digest of the names, sizes and times of files: it changes where one of them is replaced."""
+    digest = hashlib.sha256()
+    for path, known in files:
+        digest.update(json.dumps([path.name, known.st_size, known.st_mtime_ns]).encode())
+    return digest.hexdigest()[:16]
 
-    Raises
-    ------
-    SourceError
-        If one of them cannot be looked at.
-    """
-    stamped = []
-    for path in paths:
-        try:
-            state = path.stat()
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-        stamped.append((name_under(root, path), state.st_size, state.st_mtime_ns))
-    return stamped
+
+def mark_file(path: Path) -> str:
+    """Digest of the name, size and time of a file; "" where there is no regular file."""
+    known = stat_file(path)
+    return mark([(path, known)]) if known else ""
+
+
+def stat_file(path: Path) -> os.stat_result | None:
+    """Size and times of a file, links followed; None where there is no regular file."""
+    try:
+        known = path.stat()
+    except OSError:
+        return None
+    return known if stat.S_ISREG(known.st_mode) else None
 
 
 def name_under(root: Path, path: Path) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from codecsim.errors import SourceError
 from codecsim.scaling import resize
 from codecsim.sources.datasets import images
-from codecsim.sources.datasets.images import Tolerant, mark, numbered_images, read_aligned, read_gray, shrunk, stat_file
+from codecsim.sources.datasets.images import Tolerant, numbered_images, read_aligned, read_gray, shrunk
+from codecsim.sources.datasets.trees import mark, stat_file
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (20, 30, 3), np.uint8)
