@@ -39,7 +39,7 @@ def plot_sheet(
     """Draw a contact sheet: every sequence where its label is lowest and highest, or once where it is a class.
 
     A class is shown at the last frame, which in sequences to an apex is the apex. Where there are more sequences than
-    fit, the first of every subject are drawn, and the caption says so.
+    fit, one of every subject is drawn, the first of the first, the second of the second, …, and the caption says so.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def plot_sheet(
     target = checked_target(target)
     with Corpus(corpus) as opened, mpl.rc_context(STYLE):
         found = _chosen(opened, sequences)
-        shown = _first_of_subjects(found) if len(found) > _MOST_SEQUENCES else found
+        shown = _one_of_subjects(found) if len(found) > _MOST_SEQUENCES else found
         groups: dict[str, list[_Tile]] = {}
         n_drawn = 0
         for each in shown[:_MOST_SEQUENCES]:
@@ -186,11 +186,11 @@ def _typical(opened: Corpus) -> Sequence:
     return next((each for each in found if each.split == "dev"), found[0])
 
 
-def _first_of_subjects(found: list[Sequence]) -> list[Sequence]:
-    first: dict[str, Sequence] = {}
+def _one_of_subjects(found: list[Sequence]) -> list[Sequence]:
+    by_subject: dict[str, list[Sequence]] = {}
     for each in found:
-        first.setdefault(each.subject or each.name, each)
-    return list(first.values())
+        by_subject.setdefault(each.subject or each.name, []).append(each)
+    return [held[number % len(held)] for number, held in enumerate(by_subject.values())]
 
 
 def _task(each: Sequence, task: str | None) -> str | None:
