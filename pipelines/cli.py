@@ -345,10 +345,27 @@ def bench() -> None:
 )
 def bench_encode(rounds: int, only: tuple[str, ...]) -> None:
     """Compare the encoder side with the x264 and ffmpeg programs, where they are installed."""
-    from pipelines.bench import run_encode
+    from pipelines.bench.encode import run_encode
     from pipelines.console import say
 
     for line in run_encode(rounds=rounds, only=only):
+        say(line)
+
+
+@bench.command("render")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Subjects a process; the median is reported."
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
+def bench_render(rounds: int, device: str) -> None:
+    """Measure how fast SynthFace is rendered. Needs codecsim[synthetic]."""
+    from codecsim.sources.synthetic.benchmark import check_device
+    from pipelines.console import say
+
+    check_device(device)
+    from pipelines.bench.render import run_render
+
+    for line in run_render(rounds=rounds, device=device):
         say(line)
 
 

@@ -182,7 +182,7 @@ def prepare_synthetic(
     """
     recordings = plan(task=task, layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
     check_out(Path(out))
-    _check_device(device)
+    check_device(device)
     face_model = load_pack().digest[:16]
     return assemble(
         out,
@@ -194,8 +194,8 @@ def prepare_synthetic(
     )
 
 
-def _check_device(device: str) -> None:
-    """Refuse what torch cannot do here, before any work."""
+def check_device(device: str) -> None:
+    """Refuse what torch cannot do here: `SourceError` where it is missing, `UsageError` where there is no GPU."""
     if importlib.util.find_spec("torch") is None:
         raise SourceError("SynthFace is rendered with torch, which is not installed: pip install 'codecsim[synthetic]'")
     if device == "cpu":

@@ -4,14 +4,12 @@ Absolute times on a shared machine mean little; a ratio of two commands that too
 the built-in clip, played back and forth. What needs a program that is not installed says so and is left out.
 """
 
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -36,6 +34,7 @@ from codecsim.sources.builtin import builtin_path
 from codecsim.store import Sweep
 from codecsim.store.records import SweepWriter, column_array
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
+from pipelines.bench.timing import interleaved, machine, seconds
 
 Frames = npt.NDArray[np.uint8]
 
@@ -53,7 +52,7 @@ def run_encode(*, rounds: int, only: tuple[str, ...] = ()) -> Iterator[str]:
         prepare("carphone", corpus)
         with Corpus(corpus) as opened:
             clip = opened.frames("carphone")
-        yield f"machine: {_machine()}"
+        yield f"machine: {machine()}"
         for title, benchmark in BENCHMARKS.items():
             if not only or title in only:
                 yield f"{title}: {benchmark(clip, folder, rounds)}"
@@ -68,7 +67,7 @@ def _stream(clip: Frames, folder: Path, rounds: int) -> str:
     if command is None:
         return "left out: needs the x264 program"
     ours = partial(encode, frames, EncoderSettings(), _QP, fps=_FPS)
-    ratio, own, other = _interleaved(ours, partial(_call, command), rounds)
+    ratio, own, other = interleaved(ours, partial(_call, command), rounds)
     return f"7500 frames of 32×32: {ratio:.2f} × the x264 program's time ({_us(own, 7500)} against {_us(other, 7500)})"
 
 
@@ -86,13 +85,13 @@ def _jobs(clip: Frames, folder: Path, rounds: int) -> str:
     spread = partial(sweep, ten, out=folder / "jobs-10-sweep.h5", scales=_SCALES, qp=_QPS, workers=2, force=True)
     loop = partial(_ffmpeg_loop, raw, folder)
     points = [(scale, qp) for qp in _QPS for scale in _SCALES]
-    alone_ratio, alone, other = _interleaved(partial(_encode_alone, frames, points), loop, rounds)
+    alone_ratio, alone, other = interleaved(partial(_encode_alone, frames, points), loop, rounds)
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         halves = partial(pool.map, partial(_encode_alone, frames), (points[::2], points[1::2]))
-        pair_ratio, pair, _ = _interleaved(lambda: list(halves()), loop, rounds)
+        pair_ratio, pair, _ = interleaved(lambda: list(halves()), loop, rounds)
     measured_loop = partial(_ffmpeg_loop, raw, folder, measured=True)
-    whole_ratio, full, measured = _interleaved(whole, measured_loop, rounds)
-    spread_ratio, ten_clips, _ = _interleaved(spread, measured_loop, min(rounds, 3))
+    whole_ratio, full, measured = interleaved(whole, measured_loop, rounds)
+    spread_ratio, ten_clips, _ = interleaved(spread, measured_loop, min(rounds, 3))
     return (
         f"46 jobs on 100 frames. Scaling and encoding, against ffmpeg runs two at a time ({other:.2f} s): "
         f"in two running processes {1 / pair_ratio:.1f} × as fast ({pair:.2f} s), "
@@ -122,7 +121,7 @@ def _workers(clip: Frames, folder: Path, rounds: int) -> str:
             pass
         shutil.rmtree(parts)
 
-    ratio, two, one = _interleaved(partial(with_workers, 2), partial(with_workers, 1), min(rounds, 3))
+    ratio, two, one = interleaved(partial(with_workers, 2), partial(with_workers, 1), min(rounds, 3))
     return (
         f"two are {1 / ratio:.2f} × as fast as one ({len(jobs)} jobs of 7500 frames, {two:.1f} s against {one:.1f} s)"
     )
@@ -182,7 +181,7 @@ def _query(clip: Frames, folder: Path, rounds: int) -> str:
             assert opened.column("bpp_lr")[chosen].mean() > 0
             assert len(opened.packets(int(np.flatnonzero(chosen)[0]))) == 2
 
-    seconds = statistics.median(_seconds(query) for _ in range(rounds))
+    seconds = statistics.median(seconds(query) for _ in range(rounds))
     return f"100000 streams opened, filtered, and one stream read in {seconds:.2f} s"
 
 
@@ -190,8 +189,8 @@ def _prepare(clip: Frames, folder: Path, rounds: int) -> str:
     """A five-minute recording of 1280×720: found, tracked, cropped."""
     video = folder / "prepare.mp4"
     _write_720p(video, 7500)
-    seconds = _seconds(lambda: prepare(video, folder / "prepared.h5"))
-    return f"five minutes of 1280×720 (7500 frames) in {seconds:.0f} s"
+    taken = seconds(lambda: prepare(video, folder / "prepared.h5"))
+    return f"five minutes of 1280×720 (7500 frames) in {taken:.0f} s"
 
 
 BENCHMARKS: dict[str, Callable[[Frames, Path, int], str]] = {
@@ -205,30 +204,8 @@ BENCHMARKS: dict[str, Callable[[Frames, Path, int], str]] = {
 }
 
 
-def _interleaved(ours: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Medians over rounds, after a warm-up of each: of the ratio ours / other, and of both times in seconds."""
-    ours(), other()
-    pairs = [(_seconds(ours), _seconds(other)) for _ in range(rounds)]
-    own, others = zip(*pairs, strict=True)
-    return statistics.median(a / b for a, b in pairs), statistics.median(own), statistics.median(others)
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
-
-
 def _us(seconds: float, n_frames: int) -> str:
     return f"{seconds / n_frames * 1e6:.0f} µs a frame"
-
-
-def _machine() -> str:
-    model = "unknown processor"
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return f"{os.cpu_count()} cores, {model}; Python {sys.version.split()[0]}, PyAV {av.__version__}"
 
 
 def _call(command: list[str]) -> None:
