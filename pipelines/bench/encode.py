@@ -181,8 +181,8 @@ def _query(clip: Frames, folder: Path, rounds: int) -> str:
             assert opened.column("bpp_lr")[chosen].mean() > 0
             assert len(opened.packets(int(np.flatnonzero(chosen)[0]))) == 2
 
-    seconds = statistics.median(seconds(query) for _ in range(rounds))
-    return f"100000 streams opened, filtered, and one stream read in {seconds:.2f} s"
+    taken = statistics.median(seconds(query) for _ in range(rounds))
+    return f"100000 streams opened, filtered, and one stream read in {taken:.2f} s"
 
 
 def _prepare(clip: Frames, folder: Path, rounds: int) -> str:
