@@ -298,7 +298,13 @@ def plot(file: Path, figure: str | None, sequences: tuple[str, ...], out: Path |
 @click.argument("corpus", type=FILE)
 @click.option("--task", default="valence_truth", show_default=True, help="Label to tell.")
 @click.option("--every", type=click.IntRange(1), default=25, show_default=True, help="Use every so many frames.")
-def evidence(corpus: Path, task: str, every: int) -> None:
+@click.option(
+    "--frontal",
+    "frontal_degrees",
+    type=click.FloatRange(0, min_open=True),
+    help="Leave out heads turned by more degrees.",
+)
+def evidence(corpus: Path, task: str, every: int, frontal_degrees: float | None) -> None:
     """Say where the labels of CORPUS are: ridge regressions from its train subjects to its dev subjects.
 
     On a sound benchmark face units tell a label, brightness and pose do not, and pixels the less the smaller they are.
@@ -307,7 +313,7 @@ def evidence(corpus: Path, task: str, every: int) -> None:
     from pipelines.evidence import count_faces, read_labels
 
     with progress_bar() as progress:
-        readings = read_labels(corpus, task=task, every=every, progress=progress)
+        readings = read_labels(corpus, task=task, every=every, frontal_degrees=frontal_degrees, progress=progress)
         n_found, n_frames = count_faces(corpus, every=every, progress=progress)
     first = readings[0]
     is_class = first.measure == "accuracy"

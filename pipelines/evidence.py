@@ -59,6 +59,7 @@ def read_labels(
     task: str = "valence_truth",
     every: int = 25,
     factors: Sequence[int] = FACTORS,
+    frontal_degrees: float | None = None,
     progress: Progress | None = None,
 ) -> list[Reading]:
     """Fit on split train, choosing the penalty on folds of its subjects, and test on split dev.
@@ -72,13 +73,14 @@ def read_labels(
         64 recordings of 1 500 frames at 25
     factors : for pixels shrunk by s; 1 are the HR frames. Each frame's pixels have their mean taken off and are divided
         by their deviation
+    frontal_degrees : leave out frames whose yaw, pitch or roll is as much or more; needs the series ``pose``
 
     Raises
     ------
     UsageError
-        If there are fewer than 5 subjects in train or 2 in dev, or no such label.
+        If there are fewer than 5 subjects in train or 2 in dev, no such label, or no pose where it is needed.
     """
-    inputs, labels, subjects, is_train = _load(Path(corpus), task, every, factors)
+    inputs, labels, subjects, is_train = _load(Path(corpus), task, every, factors, frontal_degrees)
     readings = []
     for number, (what, values) in enumerate(inputs.items()):
         if progress:
@@ -110,7 +112,7 @@ def concordance(predicted: Floats, target: Floats) -> float:
 
 
 def _load(
-    path: Path, task: str, every: int, factors: Sequence[int]
+    path: Path, task: str, every: int, factors: Sequence[int], frontal_degrees: float | None
 ) -> tuple[dict[str, Floats], Floats, npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
     parts: dict[str, list[Floats]] = {}
     labels, subjects, splits = [], [], []
@@ -122,12 +124,16 @@ def _load(
                 raise UsageError(f"{path}: {each.name} has no label {task!r}; it has {', '.join(each.tasks) or 'none'}")
             label = _columns(opened.labels(each.name, task)[::-every], opened.classes(each.name, task))
             kept = np.isfinite(label).all(1)
+            known = opened.series_names(each.name)
+            if frontal_degrees is not None:
+                if "pose" not in known:
+                    raise UsageError(f"{path}: {each.name} has no series 'pose', which tells frontal frames")
+                kept &= (np.abs(_series(opened, each.name, "pose", every)[:, :3]) < frontal_degrees).all(1)
             frames = opened.frames(each.name)[::-every][kept]
             labels.append(label[kept])
             subjects += [each.subject or each.name] * int(kept.sum())
             splits += [each.split == "train"] * int(kept.sum())
             brightness = [frames.mean((1, 2))[:, None].astype(np.float64)]
-            known = opened.series_names(each.name)
             if "units" in known:
                 parts.setdefault("face units", []).append(_series(opened, each.name, "units", every)[kept])
             if "pose" in known:

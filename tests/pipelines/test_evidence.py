@@ -109,6 +109,15 @@ def test_a_label_that_is_not_there_is_refused(corpus: Path) -> None:
         read_labels(corpus, task="joy")
 
 
+def test_heads_that_are_turned_can_be_left_out(corpus: Path) -> None:
+    """Yaw and pitch are drawn from N(0, 1): within ±1 lie 0.683² = 0.47 of the frames."""
+    found = read_labels(corpus, task="valence", every=1, factors=(16,), frontal_degrees=1)
+    assert 0.4 < found[0].n_train / (10 * N_FRAMES) < 0.53
+    assert found[0].within > 0.99
+    said = codecsim("evidence", corpus, "--task", "valence", "--every", "1", "--frontal", "1", exit_code=0).stdout
+    assert f"valence: {found[0].n_train} frames of train" in said
+
+
 def test_too_few_subjects_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     with CorpusWriter(path) as writer, writer.sequence("a", fps=25, split="train") as out:
