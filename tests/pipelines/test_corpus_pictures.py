@@ -133,6 +133,26 @@ def test_a_corpus_without_labels_is_drawn(tmp_path: Path) -> None:
     assert len(plot_figure1(corpus, tmp_path / "f.png")) == 2
 
 
+def test_a_class_is_shown_at_the_last_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CorpusWriter(tmp_path / "c.h5") as writer, writer.sequence("a", fps=25) as sequence:
+        for level in (1, 2, 3):
+            sequence.append(np.full((96, 96), level, np.uint8), pts_seconds=level / 25)
+        sequence.labels("expression", np.zeros(3, np.int32), classes=("joy",))
+    drawn = pictures(monkeypatch)
+    plot_sheet(tmp_path / "c.h5", tmp_path / "s.png")
+    assert [int(each[0, 0]) for each in drawn] == [3]
+
+
+def test_frames_without_a_label_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CorpusWriter(tmp_path / "c.h5") as writer, writer.sequence("a", fps=25) as sequence:
+        for level in range(6):
+            sequence.append(np.full((96, 96), level, np.uint8), pts_seconds=level / 25)
+        sequence.labels("valence", np.array([np.nan, np.nan, 0, 1, -1, np.nan], np.float32))
+    drawn = pictures(monkeypatch)
+    plot_sheet(tmp_path / "c.h5", tmp_path / "s.png")
+    assert [int(each[0, 0]) for each in drawn] == [4, 3]
+
+
 def test_a_label_that_is_nowhere_known_is_drawn(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "c.h5") as writer, writer.sequence("a", fps=25) as sequence:
         sequence.append(np.zeros((96, 96), np.uint8), pts_seconds=0)

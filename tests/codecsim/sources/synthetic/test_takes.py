@@ -82,3 +82,14 @@ def test_a_contemptuous_mouth_is_drawn_to_one_side() -> None:
         assert abs(units[left] - units[right]) > 0.2
         sides.append(bool(units[left] > units[right]))
     assert len(set(sides)) == 2
+
+
+def test_nobody_speaks_on_the_way_to_an_apex() -> None:
+    """Only speech rounds the lips, but for the hint of it in surprise."""
+    for task, speaks in (("apex", False), ("expression", True)):
+        rounded = [
+            float(take.performance.units[:, UNITS.index("mouthPucker")].max())
+            for seed in range(6)
+            for take in recorded(task, seed, 20)
+        ]
+        assert (max(rounded) > 0) == speaks
