@@ -7,6 +7,7 @@ import pytest
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import UsageError
+from pipelines import evidence
 from pipelines.evidence import concordance, count_faces, read_labels
 from tests.clips import carphone_faces
 from tests.pipelines.command import codecsim
@@ -107,6 +108,24 @@ def test_faces_are_counted_where_there_are_any(tmp_path: Path) -> None:
 def test_a_label_that_is_not_there_is_refused(corpus: Path) -> None:
     with pytest.raises(UsageError, match="no label 'joy'; it has valence"):
         read_labels(corpus, task="joy")
+
+
+def test_the_penalty_is_chosen_on_subjects_that_were_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input is the subject's number, so that a fit shows whom it knows."""
+    people = np.repeat(np.arange(12), 7)
+    values, labels = people[:, None].astype(float), np.sin(np.arange(84.0))[:, None]
+    fits, real = [], evidence._ridge
+
+    def noting(known: np.ndarray, wanted: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+        fits.append((set(known[:, 0]), set(unknown[:, 0])))
+        return real(known, wanted, unknown)
+
+    monkeypatch.setattr(evidence, "_ridge", noting)
+    evidence._read("subject", values, labels, people.astype(str), people < 9)
+    assert len(fits) == 6
+    assert all(known.isdisjoint(unknown) for known, unknown in fits)
+    assert set.union(*(unknown for _, unknown in fits[:5])) == set(range(9))
+    assert fits[5] == (set(range(9)), {9, 10, 11})
 
 
 def test_heads_that_are_turned_can_be_left_out(corpus: Path) -> None:
