@@ -18,7 +18,7 @@ Layout (``schema = "codecsim-corpus"``, ``schema_version = 1``)::
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,11 @@ class Sequence:
     recording: str
     digest: str
     tasks: tuple[str, ...]
+
+
+def corpus_digest(sequences: Iterable[Sequence]) -> str:
+    """What sequences show, in one number: SHA-256 (hexadecimal) over lines ``NAME DIGEST`` in their order."""
+    return hashlib.sha256("".join(f"{each.name} {each.digest}\n" for each in sequences).encode()).hexdigest()
 
 
 class Corpus:

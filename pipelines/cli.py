@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
+from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE, KeyValue, Names, Ranges
 from pipelines.preparing import prepare
 
@@ -130,7 +131,8 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
         sys.exit(1)
 
 
-main.add_command(prepare)
+for _command in (prepare, methods, train, table1):
+    main.add_command(_command)
 
 
 @main.command()

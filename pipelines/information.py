@@ -1,14 +1,12 @@
 """What a sweep or a corpus holds, in words."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.corpus import Corpus, Sequence, is_corpus
+from codecsim.corpus import Corpus, Sequence, corpus_digest, is_corpus
 from codecsim.store import Sweep
 from pipelines.console import size, table
 from pipelines.tables import summary
@@ -19,11 +17,6 @@ _SHOWN_SEQUENCES = 40
 def describe(path: Path, *, every_sequence: bool = False) -> str:
     """A few lines and tables about a corpus or sweep file; of a corpus' sequences the first 40, or every one."""
     return _corpus(path, every_sequence) if is_corpus(path) else _sweep(path)
-
-
-def corpus_digest(sequences: Iterable[Sequence]) -> str:
-    """What a corpus shows, in one number: SHA-256 (hexadecimal) over lines ``NAME DIGEST`` in their order."""
-    return hashlib.sha256("".join(f"{each.name} {each.digest}\n" for each in sequences).encode()).hexdigest()
 
 
 def _corpus(path: Path, every_sequence: bool) -> str:

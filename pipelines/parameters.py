@@ -106,3 +106,23 @@ class Counts(click.ParamType[tuple[int, ...]]):
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):
             self.fail(f"{value!r}: three whole numbers are needed, for train, dev and test, as 48,16,16", param, ctx)
         return tuple(int(part) for part in parts)
+
+
+class Words(click.ParamType[tuple[str, ...]]):
+    """Words with commas between, of any kind: labels, methods."""
+
+    name = "words"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split `value` at commas."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(dict.fromkeys(word.strip() for word in value.split(",") if word.strip()))
+        if not words:
+            self.fail(f"no {self.what} given; write one, or more with commas between", param, ctx)
+        return words

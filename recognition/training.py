@@ -1,0 +1,257 @@
+"""From a method and a corpus to trained weights in a folder, resumable, and never trained twice.
+
+Of every network OUT holds ``NAME.seedN.safetensors``, the weights with their provenance, and ``NAME.seedN.csv``, a row
+a look at the held-out fold; while it is trained, ``NAME.seedN.checkpoint.safetensors``.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from codecsim.atomic import replacing
+from codecsim.errors import UsageError
+from recognition.checkpoints import different, load_checkpoint, save_checkpoint
+from recognition.data import Faces, hold_out, load_faces
+from recognition.devices import Precision, arithmetic, get_device, hardware
+from recognition.loop import Moment, Row, fit
+from recognition.losses import Loss, check_loss
+from recognition.methods import Method, stages
+from recognition.models import SR_NAME, load_model, origin, read_provenance, save_model
+from recognition.networks import SRFCN, Variant, check_variant
+from recognition.parallel import join
+from recognition.schedules import Phase, Schedule
+from recognition.tasks import Recognition, Reconstruction
+
+Report = Callable[[str, Moment], None]
+"""Called with the name of what is trained, and where it stands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What all networks of a comparison have in common.
+
+    Attributes
+    ----------
+    corpus : with a split ``train``
+    labels : what is to be told
+    variant : of the networks
+    schedule : how long and how fast they are trained
+    loss : ``mse``, ``ccc`` or ``mse+ccc``
+    every : every so many frames are used
+    delay_seconds : by how much annotations lag behind the frames
+    fold : which fold of the train subjects is held out: it decides on rates and weights, and nothing else is looked at
+    device, precision, compiled : where and how it is computed
+    """
+
+    corpus: Path
+    labels: tuple[str, ...]
+    variant: Variant
+    schedule: Schedule
+    loss: Loss = "mse"
+    every: int = 1
+    delay_seconds: float = 0.0
+    fold: int = 0
+    device: str = "auto"
+    precision: Precision = "fp32"
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that is there now.
+
+    Attributes
+    ----------
+    name, seed : what it is
+    path, log : its weights, and how it came to them
+    is_new : whether it was trained now
+    """
+
+    name: str
+    seed: int
+    path: Path
+    log: Path
+    is_new: bool
+
+
+class Trainer:
+    """Trains methods on one corpus, whose frames are read once.
+
+    Parameters
+    ----------
+    out : folder for the weights
+    force : train again what is there, or was begun, with whatever settings
+    """
+
+    def __init__(self, setup: Setup, out: Path, *, force: bool = False, report: Report | None = None) -> None:
+        self.setup = setup
+        self.out = out
+        self._force = force
+        self._report = report
+        self._world, self._device = join(get_device(setup.device))
+        check_variant(setup.variant)
+        check_loss(setup.loss)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks; others help to train."""
+        return self._world.leads
+
+    @cached_property
+    def _faces(self) -> tuple[Faces, Faces]:
+        """Frames to learn from, and the held-out fold."""
+        faces = load_faces(
+            self.setup.corpus,
+            split="train",
+            labels=self.setup.labels,
+            device=self._device,
+            every=self.setup.every,
+            delay_seconds=self.setup.delay_seconds,
+        )
+        return hold_out(faces, fold=self.setup.fold)
+
+    def train(self, method: Method, *, seed: int) -> list[Trained]:
+        """Train a method, after the SR-FCN that it starts from; what OUT holds already, with these settings, stays.
+
+        Raises
+        ------
+        UsageError
+            If OUT holds weights that were trained with other settings.
+        recognition.loop.TrainingError
+            If the loss is no number.
+        """
+        made = [self.train_sr(method.sr_scale, seed=seed)] if method.start != "none" else []
+        sr = load_model(made[0].path).network if made else None
+        assert sr is None or isinstance(sr, SRFCN)
+        schedule = self.setup.schedule
+        phase = {"none": schedule.scratch, "tuned": schedule.tuned}.get(method.start, schedule.frozen)
+        settings = {
+            **self._settings(method.name, phase, seed),
+            "labels": list(self.setup.labels),
+            "loss": self.setup.loss,
+            "trained_on": list(method.trained_on),
+            "sr_scale": method.sr_scale,
+            "starts_from": _digest(made[0].path) if made else "",
+            "own": method.factory is not None,
+        }
+
+        def task_of(network: nn.Module) -> tuple[nn.Module, Recognition, Sequence[nn.Parameter]]:
+            staged = stages(method, network, sr)
+            if staged.frozen is not None:
+                staged.frozen.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            learn, fold = self._faces
+            task = Recognition(
+                learn,
+                fold,
+                factors=method.trained_on,
+                loss=self.setup.loss,
+                phase=phase,
+                seed=seed,
+                frozen=staged.frozen,
+            )
+            return staged.trained, task, staged.started
+
+        def build() -> nn.Module:
+            return method.build(variant=self.setup.variant, outputs=len(self.setup.labels))
+
+        return [*made, self._train(method.name, build, task_of, phase=phase, seed=seed, settings=settings)]
+
+    def train_sr(self, s: int, *, seed: int) -> Trained:
+        """Train the SR-FCN of factor s."""
+        name, phase = f"{SR_NAME}-{s}", self.setup.schedule.sr
+        settings = {**self._settings(name, phase, seed), "labels": [], "trained_on": [s], "sr_scale": s}
+
+        def task_of(network: nn.Module) -> tuple[nn.Module, Reconstruction, Sequence[nn.Parameter]]:
+            learn, fold = self._faces
+            return network, Reconstruction(learn, fold, factor=s, phase=phase, seed=seed), ()
+
+        return self._train(
+            name, lambda: SRFCN(variant=self.setup.variant), task_of, phase=phase, seed=seed, settings=settings
+        )
+
+    def _settings(self, name: str, phase: Phase, seed: int) -> dict[str, Any]:
+        """What decides on the weights, as far as all networks share it."""
+        setup = self.setup
+        return {
+            "method": name,
+            "variant": setup.variant,
+            "seed": seed,
+            "schedule": setup.schedule.name,
+            "phase": asdict(phase),
+            "every": setup.every,
+            "delay_seconds": setup.delay_seconds,
+            "fold": setup.fold,
+            "precision": setup.precision,
+            "corpus_digest": self._faces[0].digest,
+        }
+
+    def _train(
+        self,
+        name: str,
+        build: Callable[[], nn.Module],
+        task_of: Callable[[nn.Module], tuple[nn.Module, Recognition | Reconstruction, Sequence[nn.Parameter]]],
+        *,
+        phase: Phase,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> Trained:
+        stem = f"{name.replace(':', '.')}.seed{seed}"
+        path, log, begun = (self.out / f"{stem}.{kind}" for kind in ("safetensors", "csv", "checkpoint.safetensors"))
+        if path.exists() and not self._force:
+            if differing := different(read_provenance(path)["settings"], settings):
+                raise UsageError(f"{path}: trained with other settings ({differing}); name another folder, or --force")
+            return Trained(name, seed, path, log, False)
+        state = None if self._force else load_checkpoint(begun, settings)
+        torch.manual_seed(seed)
+        network = build()
+        with arithmetic(self.setup.precision, self._device):
+            trained, task, started = task_of(network.to(self._device))
+        done = fit(
+            trained,
+            task,
+            phase=phase,
+            seed=seed,
+            started=started,
+            device=self._device,
+            precision=self.setup.precision,
+            compiled=self.setup.compiled,
+            world=self._world,
+            state=state,
+            keep=lambda reached: save_checkpoint(begun, reached, settings),
+            report=(lambda moment: report(name, moment)) if (report := self._report) else None,
+        )
+        if self._world.leads:
+            best = max(done.history, key=lambda row: row["score"])
+            provenance = {
+                **{key: settings[key] for key in ("method", "variant", "labels", "trained_on", "sr_scale")},
+                "own": settings.get("own", False),
+                "settings": settings,
+                "steps": done.step,
+                "best": best,
+                "hardware": hardware(self._device),
+                "processes": self._world.size,
+                **origin(),
+            }
+            _write_log(log, done.history)
+            save_model(path, network, provenance)
+            begun.unlink(missing_ok=True)
+        self._world.wait()
+        return Trained(name, seed, path, log, True)
+
+
+def _write_log(path: Path, history: Sequence[Row]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
