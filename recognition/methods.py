@@ -210,7 +210,12 @@ def families() -> dict[str, Family]:
     """Every family by name: those above, then those that other packages add as entry points."""
     known = {each.name: each for each in FAMILIES}
     for point in entry_points(group=ENTRY_POINTS):
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except Exception as error:  # whatever another package does when it is imported
+            raise UsageError(
+                f"entry point {point.name!r} of {ENTRY_POINTS}: {type(error).__name__}: {error}"
+            ) from error
         made = loaded if isinstance(loaded, Family) else _own(point.name, loaded)
         known.setdefault(made.name, made)
     return known
