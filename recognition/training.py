@@ -170,7 +170,7 @@ class Trainer:
 
         def task_of(network: nn.Module) -> tuple[nn.Module, Reconstruction, Sequence[nn.Parameter]]:
             learn, fold = self._faces
-            return network, Reconstruction(learn, fold, factor=s, phase=phase, seed=seed), ()
+            return network, Reconstruction(learn, fold, factor=s, variant=self.setup.variant, phase=phase, seed=seed), ()
 
         return self._train(
             name, lambda: SRFCN(variant=self.setup.variant), task_of, phase=phase, seed=seed, settings=settings
