@@ -119,6 +119,8 @@ def fit(
     """
     world = world or World()
     state = state or State()
+    if phase.batch < world.size:
+        raise UsageError(f"batches of {phase.batch} frames, {world.size} processes: a frame for each is needed")
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, phase, started)
     if state.network:
@@ -139,7 +141,7 @@ def fit(
     while not state.done:
         first, last = state.step, min(state.step + phase.check_every, phase.iterations)
         begun = time.perf_counter()
-        losses = _advance(stepper, network, range(first, last), device)
+        losses = _advance(stepper, network, range(first, last), world)
         seconds = time.perf_counter() - begun
         network.eval()
         with around():
@@ -198,7 +200,7 @@ class _Stepper:
         self._parts = 1
 
     def __call__(self, step: int) -> Tensor:
-        """Take a step; returns its loss, still on the device."""
+        """Take a step; returns this process' part of its loss, still on the device."""
         batch = self._task.batch(step)
         share = self._world.share(len(batch))
         own = batch.part(share)
@@ -239,10 +241,10 @@ class _Stepper:
             torch.cuda.empty_cache()
 
 
-def _advance(stepper: _Stepper, network: nn.Module, steps: range, device: torch.device) -> list[float]:
+def _advance(stepper: _Stepper, network: nn.Module, steps: range, world: World) -> list[float]:
     """Take some steps; their losses are looked at together, since looking makes a device wait."""
     network.train()
-    losses = torch.stack([stepper(step) for step in steps]).tolist()
+    losses = world.total(torch.stack([stepper(step) for step in steps])).tolist()
     for step, loss in zip(steps, losses, strict=True):
         if not math.isfinite(loss):
             raise TrainingError(
