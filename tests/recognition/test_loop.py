@@ -284,6 +284,14 @@ def test_a_loss_that_is_no_number_ends_training_at_its_step_and_what_was_kept_st
     assert [state.step for state in kept] == [2, 4]
 
 
+def test_weights_that_are_no_numbers_are_not_looked_at_or_kept() -> None:
+    chosen = replace(FREE, check_every=1, learning_rate=float("inf"))
+    kept: list[State] = []
+    with pytest.raises(TrainingError, match=r"weights are no numbers after step 1; the checkpoint of step 0 is kept\."):
+        fit(Two(), Slope(), phase=chosen, seed=0, device=CPU, keep=kept.append)
+    assert kept == []
+
+
 def no_memory() -> torch.OutOfMemoryError:
     return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
