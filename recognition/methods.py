@@ -214,7 +214,7 @@ def families() -> dict[str, Family]:
             loaded = point.load()
         except Exception as error:  # whatever another package does when it is imported
             raise UsageError(
-                f"entry point {point.name!r} of {ENTRY_POINTS}: {type(error).__name__}: {error}"
+                f"entry point {point.name!r} of {ENTRY_POINTS}: {type(error).__name__} ({error})"
             ) from error
         made = loaded if isinstance(loaded, Family) else _own(point.name, loaded)
         known.setdefault(made.name, made)
@@ -279,7 +279,7 @@ def _imported(name: str) -> Family:
         factory = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a module of the user's does when it is imported
         raise UsageError(
-            f"method {name!r}: {type(error).__name__}: {error}; package.module:factory is needed, importable from here"
+            f"method {name!r}: {type(error).__name__} ({error}); package.module:factory is needed, importable from here"
         ) from error
     return factory if isinstance(factory, Family) else _own(name, factory)
 
@@ -299,7 +299,7 @@ def _made_by(factory: Factory, name: str, outputs: int) -> nn.Module:
         network = factory(outputs=outputs)
     except Exception as error:  # whatever a factory of the user's does
         raise UsageError(
-            f"method {name}: {type(error).__name__}: {error}; the factory is called with outputs={outputs}"
+            f"method {name}: {type(error).__name__} ({error}); the factory is called with outputs={outputs}"
         ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"method {name}: the factory gave {type(network).__name__}; a torch.nn.Module is needed")
@@ -310,7 +310,7 @@ def _made_by(factory: Factory, name: str, outputs: int) -> nn.Module:
     except Exception as error:  # whatever a network of the user's does
         raise UsageError(
             f"method {name}: the network refuses luma of shape (2, 1, {HR_SIDE}, {HR_SIDE}): "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__} ({error})"
         ) from error
     network.train(was_training)
     shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__

@@ -295,13 +295,13 @@ def test_a_network_is_looked_at_as_it_is_used_and_left_as_it_was_made() -> None:
 
 
 _BAD = [
-    ("without_outputs", "without_outputs-4: TypeError: .*; the factory is called with outputs=2"),
-    ("raises", "raises-4: KeyError: 'weights'; the factory is called with outputs=2"),
+    ("without_outputs", r"without_outputs-4: TypeError \(.*\); the factory is called with outputs=2"),
+    ("raises", r"raises-4: KeyError \('weights'\); the factory is called with outputs=2"),
     ("no_module", "no_module-4: the factory gave function; a torch.nn.Module is needed"),
     ("wide", r"wide-4: the network gives \(2, 3\) for 2 frames; \(2, 2\) is needed"),
     ("tuples", r"tuples-4: the network gives tuple for 2 frames; \(2, 2\) is needed"),
-    ("colour", r"colour-4: the network refuses luma of shape \(2, 1, 96, 96\): RuntimeError: .*3 channels"),
-    ("forgetful", r"forgetful-4: the network refuses luma of shape \(2, 1, 96, 96\): TypeError: .*'y'"),
+    ("colour", r"colour-4: the network refuses luma of shape \(2, 1, 96, 96\): RuntimeError \(.*3 channels"),
+    ("forgetful", r"forgetful-4: the network refuses luma of shape \(2, 1, 96, 96\): TypeError \(.*'y'"),
 ]
 
 
@@ -314,12 +314,12 @@ def test_networks_of_another_shape_are_refused_before_anything_is_trained(
 
 
 _NOT_THERE = [
-    ("someones_networks:nothing-4", "AttributeError: .*no attribute 'nothing'"),
-    ("no_such_package.networks:good", "ModuleNotFoundError: No module named 'no_such_package'"),
-    ("someones_mistake:good", "RuntimeError: no licence found"),
-    (":good", "ValueError: Empty module name"),
-    ("..networks:good", "TypeError: "),
-    ("someones_networks:", "AttributeError: "),
+    ("someones_networks:nothing-4", r"AttributeError \(.*no attribute 'nothing'\)"),
+    ("no_such_package.networks:good", r"ModuleNotFoundError \(No module named 'no_such_package'\)"),
+    ("someones_mistake:good", r"RuntimeError \(no licence found\)"),
+    (":good", r"ValueError \(Empty module name\)"),
+    ("..networks:good", r"TypeError \("),
+    ("someones_networks:", r"AttributeError \("),
 ]
 
 
@@ -370,7 +370,7 @@ def test_no_package_takes_the_name_of_a_method_of_the_paper(monkeypatch: pytest.
 
 def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, broken="no_such_package:networks")
-    with pytest.raises(UsageError, match=r"entry point 'broken' of codecsim.methods: ModuleNotFoundError: No module"):
+    with pytest.raises(UsageError, match=r"entry point 'broken' of codecsim.methods: ModuleNotFoundError \(No module"):
         get_method("hr")
 
 
