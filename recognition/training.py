@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from codecsim.atomic import replacing
+from codecsim.atomic import replacing, sweep_leftovers
 from codecsim.errors import UsageError
 from recognition.checkpoints import different, load_checkpoint, save_checkpoint
 from recognition.data import Faces, hold_out, load_faces
@@ -214,6 +214,8 @@ class Trainer:
     ) -> Trained:
         stem = f"{name.replace(':', '.')}.seed{seed}"
         path, log, begun = (self.out / f"{stem}.{kind}" for kind in ("safetensors", "csv", "checkpoint.safetensors"))
+        for each in (path, log, begun):
+            sweep_leftovers(each)
         again = self._force and path not in self._made
         if path.exists() and not again:
             if differing := different(read_provenance(path)["settings"], settings):

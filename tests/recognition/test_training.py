@@ -244,6 +244,13 @@ def test_training_that_is_stopped_after_every_look_comes_to_the_same_weights_and
     assert names(tmp_path / "stopped") == names(tmp_path / "whole")
 
 
+def test_what_a_killed_process_was_writing_is_cleared_away(corpus: Path, tmp_path: Path) -> None:
+    for kind in ("safetensors", "csv", "checkpoint.safetensors"):
+        (tmp_path / f".{STEM}.seed0.{kind}.999999999.tmp").write_text("half")
+    train(setup(corpus), tmp_path)
+    assert names(tmp_path) == [f"{STEM}.seed0.csv", f"{STEM}.seed0.safetensors"]
+
+
 def test_training_that_was_stopped_before_its_weights_were_written_only_writes_them(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
