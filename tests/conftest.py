@@ -1,5 +1,6 @@
 """Fixtures that many tests share: made once a session, never written to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,14 @@ def carphone_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcom
 def carphone_sweep(carphone_run: tuple[Path, Outcome]) -> Path:
     """The sweep file of the built-in footage: x264, factors 3 and 4, QP 18 to 40; 46 streams."""
     return carphone_run[0]
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """torch on one thread, from the first test that wants it to the last: sums in one order, no fight over cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -89,6 +89,9 @@ def test_the_finder_of_imports_finds_them() -> None:
         "import codecsim",
         "from pipelines.cli import main; main(['--help'], standalone_mode=False)",
         "from pipelines.cli import main; main(['sweep', '--help'], standalone_mode=False)",
+        "from pipelines.cli import main; main(['train', '--help'], standalone_mode=False)",
+        "from pipelines.cli import main; main(['methods', '--help'], standalone_mode=False)",
+        "from pipelines.cli import main; main(['table1', '--help'], standalone_mode=False)",
         "from pipelines.cli import main; main(['--version'], standalone_mode=False)",
     ],
 )
@@ -127,3 +130,18 @@ def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> N
     assert tuple(LAYOUTS) == preparing.TASKS
     assert tuple(dict.fromkeys(name for layouts in LAYOUTS.values() for name in layouts)) == preparing.LAYOUTS
     assert tuple(DIFFICULTIES) == preparing.DIFFICULTIES
+
+
+def test_the_names_of_training_are_those_of_its_registries() -> None:
+    from pipelines import learning
+    from recognition.devices import PRECISIONS
+    from recognition.losses import LOSSES
+    from recognition.methods import families
+    from recognition.networks import VARIANTS
+    from recognition.schedules import SCHEDULES
+
+    assert learning.VARIANTS == VARIANTS
+    assert tuple(SCHEDULES) == learning.SCHEDULES
+    assert learning.LOSSES == LOSSES
+    assert learning.PRECISIONS == PRECISIONS
+    assert set(learning.TABLE1.split(",")) <= set(families())
