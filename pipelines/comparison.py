@@ -14,12 +14,13 @@ import numpy.typing as npt
 import torch
 
 from codecsim.atomic import replacing
+from codecsim.corpus import Corpus
 from codecsim.scaling import downscale
 from recognition.data import Faces, load_faces
 from recognition.devices import Precision
 from recognition.inference import Predictor
 from recognition.methods import Method
-from recognition.models import load_model
+from recognition.models import load_model, read_provenance
 from recognition.training import Setup, Trained, Trainer
 
 Floats = npt.NDArray[np.float64]
@@ -55,8 +56,9 @@ class Comparison:
     labels : names of the K labels
     seeds : of the networks
     every : every so many frames of the split were tested
-    source : of the corpus' sequences
+    is_avec2016 : whether the corpus is of the data that the paper's figures are of
     digest : of the corpus
+    hardware : that the networks were trained on
     trained : every network that was needed
     """
 
@@ -67,7 +69,9 @@ class Comparison:
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     every: int
+    is_avec2016: bool
     digest: str
+    hardware: tuple[str, ...]
     trained: tuple[Trained, ...]
 
     def cell(self, family: str, s: int) -> Cell | None:
@@ -113,6 +117,9 @@ def compare_methods(
             _tested(trained[method.name, seed][-1].path, method, faces, s=s, split=split, setup=setup) for seed in seeds
         ]
         cells.append(Cell(family, method.name, s, np.stack(predicted)))
+    with Corpus(setup.corpus) as opened:
+        is_avec2016 = all('"avec2016"' in each.preparation for each in opened.sequences())
+    networks = {each.path: each for chain in trained.values() for each in chain}
     return Comparison(
         cells=tuple(cells),
         targets=faces.targets.numpy().astype(np.float64),
@@ -121,8 +128,10 @@ def compare_methods(
         labels=setup.labels,
         seeds=tuple(seeds),
         every=every,
+        is_avec2016=is_avec2016,
         digest=faces.digest,
-        trained=tuple({each.path: each for chain in trained.values() for each in chain}.values()),
+        hardware=tuple(dict.fromkeys(str(read_provenance(path)["hardware"]) for path in networks)),
+        trained=tuple(networks.values()),
     )
 
 

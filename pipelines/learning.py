@@ -71,6 +71,8 @@ def methods() -> None:
     """List the methods, and the trained models that come with codecsim."""
     from pipelines.console import say, table
     from recognition.methods import families
+    from recognition.models import read_provenance
+    from recognition.shipped import shipped
 
     rows = [
         [
@@ -82,6 +84,21 @@ def methods() -> None:
         for each in families().values()
     ]
     say(table(["method", "trained on s =", "SR-FCN of s =", "what it is"], rows))
+    models = [(path, read_provenance(path)) for path in shipped()]
+    if models:
+        trained = [
+            [
+                path.stem,
+                known["variant"],
+                ", ".join(known["labels"]),
+                f"{known['best']['score']:.3f}",
+                f"{known['settings']['schedule']}, seed {known['settings']['seed']}, step {known['best']['step']}",
+                known["settings"]["corpus_digest"][:12],
+            ]
+            for path, known in models
+        ]
+        say("\nTrained models that come with codecsim:\n")
+        say(table(["method", "variant", "tells", "CCC on its fold", "trained", "corpus"], trained))
     say("\nAny other: package.module:factory, whose factory(outputs=1) gives a torch.nn.Module: 1×96×96 to 1 output.")
 
 
