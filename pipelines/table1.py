@@ -147,8 +147,8 @@ def as_markdown(summary: Summary, setup: Setup, arguments: Sequence[str]) -> str
         f"    codecsim {shlex.join(arguments)}",
         "",
         f"Corpus {compared.digest[:16]}…; {n_people} people, {len(compared.targets)} frames "
-        f"tested (one in {compared.every}); networks `{setup.variant}`, schedule `{phases.name}` (steps × batch: SR-FCN "
-        f"{_steps(phases.sr)}, scratch {_steps(phases.scratch)}, tuned {_steps(phases.tuned)}, "
+        f"tested (one in {compared.every}); networks `{setup.variant}`, schedule `{phases.name}` (steps × frames: "
+        f"SR-FCN {_steps(phases.sr)}, scratch {_steps(phases.scratch)}, tuned {_steps(phases.tuned)}, "
         f"frozen {_steps(phases.frozen)}), loss `{setup.loss}`, "
         f"{setup.precision}, trained on one frame in {setup.every}; seeds {', '.join(map(str, compared.seeds))}; "
         f"{'; '.join(compared.hardware)}; {_versions()}.",
@@ -211,9 +211,9 @@ def as_csv(summary: Summary) -> str:
 
 def _column(comparison: Comparison, cell: Cell, k: int, label: str) -> Column:
     predicted, target = cell.predicted[..., k], comparison.targets[:, k]
-    people = {"recordings": comparison.recordings, "subjects": comparison.subjects}
-    intervals = bootstrap(predicted, target, **people)
-    each_seed = [score(one, target, **people) for one in predicted]
+    recordings, subjects = comparison.recordings, comparison.subjects
+    intervals = bootstrap(predicted, target, recordings=recordings, subjects=subjects)
+    each_seed = [score(one, target, recordings=recordings, subjects=subjects) for one in predicted]
     known = table1(cell.family, cell.s) if comparison.is_avec2016 and label == "valence" else None
     entries = {
         measure: Entry(
