@@ -178,6 +178,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
 )
 @click.option("--split", default="dev", show_default=True, help="People that the methods are tested on.")
 @click.option("--test-every", type=click.IntRange(1), default=1, show_default=True, help="Test every so many frames.")
+@click.option("--postprocess", is_flag=True, help="Filter, centre, scale and shift predictions, as found on the fold.")
 @_common
 def table1(corpus: Path, out: Path, **given: Any) -> None:
     """Train and compare all methods of Cheng et al. 2017 on CORPUS, as in their Table 1, with intervals.
@@ -190,16 +191,13 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     from recognition.methods import methods as members
     from recognition.training import Trainer
 
-    names, scales, seeds, split, every, force = (
-        given.pop(name) for name in ("names", "scales", "seeds", "split", "test_every", "force")
-    )
+    names, scales, seeds, force = (given.pop(name) for name in ("names", "scales", "seeds", "force"))
+    tested = {"split": given.pop("split"), "every": given.pop("test_every"), "postprocess": given.pop("postprocess")}
     setup = _setup(corpus, given)
     trainer = Trainer(setup, out, force=force, report=_tell)
     chosen = [(name, method) for name in names for method in members(scales, names=[name])]
     with progress_bar() as progress:
-        compared = compare_methods(
-            trainer, chosen, scales=scales, seeds=seeds, split=split, every=every, report=progress
-        )
+        compared = compare_methods(trainer, chosen, scales=scales, seeds=seeds, report=progress, **tested)
     if not trainer.leads:
         return
     summary = summarise(compared, scales)

@@ -129,7 +129,7 @@ def as_text(summary: Summary) -> str:
         for s in summary.scales:
             block = summary.block(label, s)
             rows = [
-                [measure.upper(), *(_shown(summary, each, measure, s, "*{}") for each in block)] for measure in MEASURES
+                [measure.upper(), *(_shown(summary, each, measure, s, "{}*") for each in block)] for measure in MEASURES
             ]
             rows += _published_rows(block)
             parts.append(f"{label}, s = {s}\n" + table(["", *(each.name for each in block)], rows))
@@ -140,6 +140,7 @@ def as_text(summary: Summary) -> str:
 def as_markdown(summary: Summary, setup: Setup, arguments: Sequence[str]) -> str:
     """The table with the command, the versions and the people that it is of."""
     compared = summary.comparison
+    chains = [line for cell in compared.cells for line in cell.chains]
     n_people, phases = len(set(compared.subjects.tolist())), setup.schedule
     lines = [
         "# Table 1: super-resolution and recognition, methods compared",
@@ -154,7 +155,7 @@ def as_markdown(summary: Summary, setup: Setup, arguments: Sequence[str]) -> str
         f"{'; '.join(compared.hardware)}; {_versions()}.",
         "",
         "Means over seeds ± half of their 95 % interval (Student's t); **best** of each row, HR apart. All recordings "
-        "concatenated, no post-processing.",
+        f"concatenated, {'post-processed as listed below' if chains else 'no post-processing'}.",
     ]
     for label in compared.labels:
         for s in summary.scales:
@@ -172,6 +173,8 @@ def as_markdown(summary: Summary, setup: Setup, arguments: Sequence[str]) -> str
             lines += ["Differences with 95 % intervals over subjects and seeds (10 000 paired resamples).", ""]
             lines += [_row(["s", "a − b", "CCC", "95 % interval", "a better in"]), _row(["---"] * 5)]
             lines += [_row(each) for each in _gain_rows(gains)]
+    if chains:
+        lines += ["", "## Post-processing", "", *(f"- {line}" for line in chains)]
     return "\n".join(lines) + "\n"
 
 
