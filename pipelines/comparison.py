@@ -105,10 +105,10 @@ def compare_methods(
     postprocess : filter, centre, scale and shift predictions as the AVEC challenges do, each step as it is found on the
         held-out fold of train, which is tested on every so many frames, too
     """
-    trained = {(method.name, seed): trainer.train(method, seed=seed) for _, method in methods for seed in seeds}
     setup = trainer.setup
-    faces = _load(setup, split, every)
+    faces = _load(setup, split, every)  # first, so that a wrong split is told before any network is trained
     fold = hold_out(_load(setup, "train", every), fold=setup.fold)[1] if postprocess else None
+    trained = {(method.name, seed): trainer.train(method, seed=seed) for _, method in methods for seed in seeds}
     wanted = [(family, method, s) for family, method in methods for s in method.tested_on or tuple(scales)]
     cells = []
     for number, (family, method, s) in enumerate(wanted):

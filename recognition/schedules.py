@@ -110,7 +110,7 @@ SCHEDULES = {
         Schedule(
             name="cpu",
             summary="1 000 steps of 32: a method in some ten minutes on two cores",
-            sr=Phase(iterations=600, batch=16, check_every=100, check_frames=64, patience=6, patch=32),
+            sr=Phase(iterations=600, batch=16, check_every=100, check_frames=32, patience=6, patch=32),
             scratch=Phase(iterations=1000, batch=32, check_every=50, check_frames=400, patience=4),
             tuned=Phase(iterations=1000, batch=32, check_every=50, check_frames=400, patience=4),
             frozen=Phase(iterations=4000, batch=32, check_every=200, check_frames=400, patience=4),
