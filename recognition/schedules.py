@@ -101,7 +101,7 @@ SCHEDULES = {
         ),
         Schedule(
             name="gpu",
-            summary="4 000 steps of 128, 8 000 tuned: Table 1 in under half an hour on a data-centre GPU",
+            summary="4 000 steps of 128, 8 000 tuned: meant for one data-centre GPU, and not timed there yet",
             sr=Phase(iterations=4000, batch=128, check_every=500, check_frames=1000, patience=8, patch=32),
             scratch=Phase(iterations=4000, batch=128, check_every=200, check_frames=4000, patience=4),
             tuned=Phase(iterations=8000, batch=128, check_every=200, check_frames=4000, patience=4),
