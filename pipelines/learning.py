@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from codecsim.errors import UsageError
 from pipelines.parameters import FILE, Ranges, Words
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
     trainer = Trainer(_setup(corpus, given), out, force=force, report=_tell)
     stem, _, number = method.rpartition("-")
     if stem == SR_NAME and number.isdecimal():
+        if factors or sr_scale is not None:
+            raise UsageError(f"{method} is trained on the factor in its name; --factors and --sr-scale are for methods")
         trained = [trainer.train_sr(int(number), seed=seed) for seed in seeds]
     else:
         chosen = get_method(method, factors=factors, sr_scale=sr_scale)

@@ -38,7 +38,10 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any]) -> State | None:
     try:
         differing = different(kept["settings"], settings)
         state = State(**{name: kept["state"][name] for name in _PLAIN})
-    except (KeyError, TypeError) as error:
+        for key, value in tensors.items():
+            group, _, name = key.partition("/")
+            getattr(state, group)[name] = value
+    except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}: no checkpoint of codecsim, or damaged ({error}); remove it to begin again"
         ) from error
@@ -46,9 +49,6 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any]) -> State | None:
         raise UsageError(
             f"{path}: training began with other settings ({differing}); take those, or --force to begin again"
         )
-    for key, value in tensors.items():
-        group, _, name = key.partition("/")
-        getattr(state, group)[name] = value
     return state
 
 

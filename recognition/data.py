@@ -87,7 +87,7 @@ def load_faces(
     UsageError
         If the split is not there, a label is missing or is a class, or the frames do not fit on the device.
     """
-    if every < 1 or delay_seconds < 0 or not labels:
+    if every < 1 or not 0 <= delay_seconds < np.inf or not labels:
         raise UsageError(f"every {every} frames, delay {delay_seconds} s, labels {list(labels)}: 1, 0 s, one or more")
     with Corpus(corpus) as opened:
         held = opened.sequences()

@@ -47,7 +47,7 @@ class Predictor:
     ) -> None:
         self._device = get_device(device)
         self._precision: Precision = precision
-        self._batch = batch or _BATCH[self._device.type]
+        self._batch = _BATCH[self._device.type] if batch is None else batch
         if self._batch < 1:
             raise UsageError(f"batches of {batch} frames: 1 or more are allowed")
         self._network = network.eval().to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]

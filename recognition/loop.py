@@ -113,16 +113,18 @@ def fit(
     Raises
     ------
     TrainingError
-        If the loss is no number; it says at which step.
+        If the loss or a weight is no number; it says at which step.
     UsageError
-        If the device's memory does not hold a batch, and the batch can't be parted.
+        If the device's memory does not hold a batch, and the batch can't be parted; if `state` is of another network.
     """
     world = world or World()
     state = state or State()
+    if phase.batch < world.size:
+        raise UsageError(f"batches of {phase.batch} frames, {world.size} processes: a frame for each is needed")
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, phase, started)
     if state.network:
-        network.load_state_dict(state.network)
+        _take_up(network, state)
         _set_momentum(optimiser, network, state.momentum)
     _set_rates(optimiser, state.drops)
     forward: nn.Module = torch.compile(network) if compiled else network  # type: ignore[assignment]
@@ -139,8 +141,10 @@ def fit(
     while not state.done:
         first, last = state.step, min(state.step + phase.check_every, phase.iterations)
         begun = time.perf_counter()
-        losses = _advance(stepper, network, range(first, last), device)
+        losses = _advance(stepper, network, range(first, last), world)
         seconds = time.perf_counter() - begun
+        if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+            raise TrainingError(f"weights are no numbers after step {last}; {_advice(first)}")
         network.eval()
         with around():
             found = task.check(network)
@@ -198,7 +202,7 @@ class _Stepper:
         self._parts = 1
 
     def __call__(self, step: int) -> Tensor:
-        """Take a step; returns its loss, still on the device."""
+        """Take a step; returns this process' part of its loss, still on the device."""
         batch = self._task.batch(step)
         share = self._world.share(len(batch))
         own = batch.part(share)
@@ -239,17 +243,27 @@ class _Stepper:
             torch.cuda.empty_cache()
 
 
-def _advance(stepper: _Stepper, network: nn.Module, steps: range, device: torch.device) -> list[float]:
+def _advance(stepper: _Stepper, network: nn.Module, steps: range, world: World) -> list[float]:
     """Take some steps; their losses are looked at together, since looking makes a device wait."""
     network.train()
-    losses = torch.stack([stepper(step) for step in steps]).tolist()
+    losses = world.total(torch.stack([stepper(step) for step in steps])).tolist()
     for step, loss in zip(steps, losses, strict=True):
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} at step {step + 1}; the checkpoint of step {steps.start} is kept. "
-                "Lower the learning rate, or look at the labels"
-            )
+            raise TrainingError(f"the loss is {loss} at step {step + 1}; {_advice(steps.start)}")
     return losses
+
+
+def _advice(kept: int) -> str:
+    return f"the checkpoint of step {kept} is kept. Lower the learning rate, or look at the labels"
+
+
+def _take_up(network: nn.Module, state: State) -> None:
+    try:
+        network.load_state_dict(state.network)
+    except RuntimeError as error:
+        raise UsageError(
+            f"training began with another network ({' '.join(str(error).split())}); --force begins again"
+        ) from error
 
 
 def _judge(state: State, score: float, step: int, phase: Phase) -> None:

@@ -89,14 +89,14 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Methods that differ in their factor alone, or a single method.
+    """Methods that differ in their factors alone, or a single method.
 
     Attributes
     ----------
-    name : of the family; a member's is ``NAME-s``, the single method's is NAME
+    name : of the family; a member's is ``NAME-4`` or ``NAME-3+4``, the single method's is NAME
     summary : one line for people; ``{s}`` stands for the factor
     trained_on : factors of the single method; () for a member a factor
-    start, sr_scale, factory : as of `Method`; an `sr_scale` of 0 is the member's own factor
+    start, sr_scale, factory : as of `Method`; an `sr_scale` of 0 is the member's own factor, the largest of several
     tested_on : factors that the single method is meant for; () for all
     """
 
@@ -108,16 +108,17 @@ class Family:
     sr_scale: int = 0
     factory: Factory | None = None
 
-    def member(self, s: int | None) -> Method:
-        """The method for factor s, or the single one (None)."""
-        own = () if s is None else (s,)
+    def member(self, *factors: int) -> Method:
+        """The method that is trained on these factors; the single one without."""
+        own = factors or self.trained_on
+        written = "+".join(map(str, factors))
         return Method(
-            name=self.name if s is None else f"{self.name}-{s}",
-            summary=self.summary.format(s=s),
-            trained_on=self.trained_on or own,
-            tested_on=self.tested_on or own,
+            name=f"{self.name}-{written}" if factors else self.name,
+            summary=self.summary.format(s=written),
+            trained_on=own,
+            tested_on=self.tested_on or (() if self.trained_on else own),
             start=self.start,
-            sr_scale=(self.sr_scale or (own[0] if own else 0)) if self.start != "none" else 0,
+            sr_scale=0 if self.start == "none" else self.sr_scale or max(own),
             factory=self.factory,
         )
 
@@ -209,7 +210,12 @@ def families() -> dict[str, Family]:
     """Every family by name: those above, then those that other packages add as entry points."""
     known = {each.name: each for each in FAMILIES}
     for point in entry_points(group=ENTRY_POINTS):
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except Exception as error:  # whatever another package does when it is imported
+            raise UsageError(
+                f"entry point {point.name!r} of {ENTRY_POINTS}: {type(error).__name__}: {error}"
+            ) from error
         made = loaded if isinstance(loaded, Family) else _own(point.name, loaded)
         known.setdefault(made.name, made)
     return known
@@ -229,17 +235,11 @@ def get_method(name: str, *, factors: Iterable[int] = (), sr_scale: int | None =
     UsageError
         If there is no such method, or it does not go with these settings.
     """
-    chosen = tuple(dict.fromkeys(factors))
-    family, s = _find(name)
-    if s is None and not family.trained_on:
-        if not chosen:
-            raise UsageError(f"method {name} needs a factor: name it {name}-4, or give the factors to train on")
-        s = chosen[0]
-        if len(chosen) > 1:
-            family = replace(family, trained_on=chosen)
-    method = family.member(None if family.trained_on else s)
-    if chosen and chosen != method.trained_on:
-        method = replace(method, trained_on=chosen, name=f"{family.name}-{'+'.join(map(str, chosen))}")
+    family, named = _find(name)
+    chosen = tuple(dict.fromkeys(factors)) or named
+    if not chosen and not family.trained_on:
+        raise UsageError(f"method {name} needs a factor: name it {name}-4, or give the factors to train on")
+    method = family.member(*(() if chosen == family.trained_on else chosen))
     if sr_scale is not None:
         if not family.sr_scale:
             raise UsageError(f"method {method.name} does not start from the SR-FCN of a factor of one's choice")
@@ -253,21 +253,22 @@ def methods(scales: Iterable[int] = SCALES, *, names: Iterable[str] | None = Non
     chosen = known.values() if names is None else [_find(name)[0] for name in names]
     found: list[Method] = []
     for family in chosen:
-        found += [family.member(None)] if family.trained_on else [family.member(s) for s in scales]
+        found += [family.member()] if family.trained_on else [family.member(s) for s in scales]
     return found
 
 
-def _find(name: str) -> tuple[Family, int | None]:
+def _find(name: str) -> tuple[Family, tuple[int, ...]]:
+    """The family of a name, and the factors that the name gives."""
     known = families()
     if name in known:
-        return known[name], None
-    stem, _, number = name.rpartition("-")
-    if stem and number.isdecimal():
+        return known[name], ()
+    stem, _, written = name.rpartition("-")
+    if stem and all(number.isdecimal() for number in written.split("+")):
         family = known.get(stem) or (_imported(stem) if ":" in stem else None)
-        if family is not None and not family.trained_on:
-            return family, int(number)
+        if family is not None:
+            return family, tuple(dict.fromkeys(map(int, written.split("+"))))
     if ":" in name:
-        return _imported(name), None
+        return _imported(name), ()
     singles = [each.name if each.trained_on else f"{each.name}-s" for each in known.values()]
     raise UsageError(f"no method {name!r}; there are {', '.join(singles)}, s a factor, and package.module:factory")
 
@@ -276,8 +277,10 @@ def _imported(name: str) -> Family:
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"method {name!r}: {error}; package.module:factory is needed, importable from here") from error
+    except Exception as error:  # whatever a module of the user's does when it is imported
+        raise UsageError(
+            f"method {name!r}: {type(error).__name__}: {error}; package.module:factory is needed, importable from here"
+        ) from error
     return factory if isinstance(factory, Family) else _own(name, factory)
 
 
@@ -294,17 +297,20 @@ def _own(name: str, factory: object) -> Family:
 def _made_by(factory: Factory, name: str, outputs: int) -> nn.Module:
     try:
         network = factory(outputs=outputs)
-    except TypeError as error:
-        raise UsageError(f"method {name}: {error}; the factory is called with outputs={outputs}") from error
+    except Exception as error:  # whatever a factory of the user's does
+        raise UsageError(
+            f"method {name}: {type(error).__name__}: {error}; the factory is called with outputs={outputs}"
+        ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"method {name}: the factory gave {type(network).__name__}; a torch.nn.Module is needed")
     was_training = network.training
     try:
         with torch.no_grad():
             given = network.eval()(torch.zeros(2, 1, HR_SIDE, HR_SIDE))
-    except RuntimeError as error:
+    except Exception as error:  # whatever a network of the user's does
         raise UsageError(
-            f"method {name}: the network refuses luma of shape (2, 1, {HR_SIDE}, {HR_SIDE}): {error}"
+            f"method {name}: the network refuses luma of shape (2, 1, {HR_SIDE}, {HR_SIDE}): "
+            f"{type(error).__name__}: {error}"
         ) from error
     network.train(was_training)
     shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__

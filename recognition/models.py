@@ -10,7 +10,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,10 @@ def save_model(
     path: Path, network: nn.Module, provenance: Mapping[str, Any], *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write the weights of a network, whole or not at all; `dtype` float16 halves the file, and its precision."""
-    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
+    weights = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous().clone()
+        for name, value in network.state_dict().items()
+    }
     write_tensors(path, weights, {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **provenance})
 
 
@@ -83,6 +86,8 @@ def load_model(path: str | Path, *, method: Method | None = None) -> Model:
         name, variant = str(provenance["method"]), check_variant(provenance["variant"])
         labels = tuple(map(str, provenance["labels"]))
         factors, sr_scale = tuple(map(int, provenance["trained_on"])), int(provenance["sr_scale"])
+        if not labels and not name.startswith(f"{SR_NAME}-"):
+            raise ValueError("no labels")
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{path}: its provenance is incomplete or damaged ({error}); train the method again"
@@ -142,21 +147,17 @@ def origin() -> dict[str, Any]:
 
 
 def _recorded(name: str, factors: tuple[int, ...], sr_scale: int, path: Path) -> Method:
-    """The method that a file names: its factors and its SR-FCN may be others than the usual ones."""
+    """The method that a file names: its factors and its SR-FCN may be others than the usual ones.
+
+    A name with a colon stands for a module, and looking it up would run that.
+    """
     try:
-        method = get_method(name)
+        method = None if ":" in name else get_method(name)
+        if method is None or method.factory is not None:
+            raise StoreError(f"{path}: claims to be of the paper's networks, but names {name}")
+        return replace(method, name=name, trained_on=factors, sr_scale=sr_scale)
     except UsageError as error:
         raise StoreError(f"{path}: {error}") from error
-    if method.factory is not None:
-        raise StoreError(f"{path}: claims to be of the paper's networks, but names {name}")
-    return Method(
-        name=name,
-        summary=method.summary,
-        trained_on=factors,
-        tested_on=method.tested_on,
-        start=method.start,
-        sr_scale=sr_scale,
-    )
 
 
 def _opened(path: Path) -> Any:

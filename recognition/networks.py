@@ -123,18 +123,17 @@ class SRFCN(nn.Module):
         self.reconstruct = nn.Conv2d(256, 1, 5)
         initialise(self, xavier if variant == "paper" else narrow_gaussian)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Luma, shape=(N, 1, H, W), to the HR luma of its middle, shape=(N, 1, H − 16, W − 16)."""
-        x, mean, contrast = normalise(x, self.variant)
-        return self.layers(x) * contrast + mean
+    def forward(self, x: Tensor, *, is_normalised: bool = False) -> Tensor:
+        """Luma, shape=(N, 1, H, W), to the HR luma of its middle, shape=(N, 1, H − 16, W − 16).
 
-    def layers(self, x: Tensor) -> Tensor:
-        """The same between pixels that are normalised already: of a part of a frame, say."""
+        With `is_normalised`, the same between pixels that are normalised already: of a part of a frame, say.
+        """
+        x, mean, contrast = (x, 0.0, 1.0) if is_normalised else normalise(x, self.variant)
         x = functional.relu(self.conv1(x))
         x = functional.relu(self.conv2(x))
         x = functional.relu(self.conv3(x))
         reconstructed: Tensor = self.reconstruct(x)
-        return reconstructed
+        return reconstructed if is_normalised else reconstructed * contrast + mean
 
 
 class SuperResolve(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,15 @@ class World:
         if self.size == 1:
             return
         held = [each.grad for each in parameters if each.grad is not None]
-        joined = torch.cat([each.flatten() for each in held])
-        distributed.all_reduce(joined)
+        joined = self.total(torch.cat([each.flatten() for each in held]))
         for each, summed in zip(held, torch.split(joined, [each.numel() for each in held]), strict=True):
             each.copy_(summed.view_as(each))
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sums over the processes."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
 
     def agree(self, value: float, device: torch.device) -> float:
         """The first process' value, on all of them: what is decided by it is decided alike."""

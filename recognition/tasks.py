@@ -16,7 +16,7 @@ from codecsim.corpus import HR_SIDE
 from recognition.data import Faces
 from recognition.losses import Loss, loss_of
 from recognition.metrics import ccc, rmse
-from recognition.networks import SR_BORDER, SRFCN, normalise
+from recognition.networks import SR_BORDER, Variant, normalise
 from recognition.resampling import as_received, luma
 from recognition.schedules import Phase
 
@@ -159,8 +159,9 @@ class Reconstruction:
 
     divisible = True
 
-    def __init__(self, learn: Faces, fold: Faces, *, factor: int, phase: Phase, seed: int) -> None:
+    def __init__(self, learn: Faces, fold: Faces, *, factor: int, variant: Variant, phase: Phase, seed: int) -> None:
         self._factor = factor
+        self._variant = variant
         self._phase = phase
         self._draws = Draws(len(learn), (factor,), phase, seed)
         self._frames = learn.frames
@@ -174,15 +175,16 @@ class Reconstruction:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Half the mean squared error, between pixels that are normalised as the network's inputs are."""
-        assert isinstance(network, SRFCN)
         hr = self._frames[batch.rows.to(self._frames.device)]
-        inputs, mean, contrast = normalise(luma(as_received(hr, self._factor)), network.variant)
+        inputs, mean, contrast = normalise(luma(as_received(hr, self._factor)), self._variant)
         wanted = (luma(hr) - mean) / contrast
         top, left = batch.corner
         side = self._phase.patch or HR_SIDE
         inputs = inputs[..., top : top + side, left : left + side]
         wanted = wanted[..., top + SR_BORDER : top + side - SR_BORDER, left + SR_BORDER : left + side - SR_BORDER]
-        error = network.layers(inputs.contiguous(memory_format=torch.channels_last)).float() - wanted
+        error: Tensor = (
+            network(inputs.contiguous(memory_format=torch.channels_last), is_normalised=True).float() - wanted
+        )
         return 0.5 * error.square().sum() / batch.n_labelled.to(error.device)
 
     def check(self, network: nn.Module) -> dict[str, float]:

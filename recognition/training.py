@@ -6,6 +6,7 @@ a look at the held-out fold; while it is trained, ``NAME.seedN.checkpoint.safete
 
 import csv
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from recognition.networks import SRFCN, Variant, check_variant
 from recognition.parallel import join
 from recognition.schedules import Phase, Schedule
 from recognition.tasks import Recognition, Reconstruction
+
+_SEEDS = 2**32
 
 Report = Callable[[str, Moment], None]
 """Called with the name of what is trained, and where it stands."""
@@ -94,6 +97,7 @@ class Trainer:
         self.setup = setup
         self.out = out
         self._force = force
+        self._made: set[Path] = set()
         self._report = report
         self._world, self._device = join(get_device(setup.device))
         check_variant(setup.variant)
@@ -170,7 +174,11 @@ class Trainer:
 
         def task_of(network: nn.Module) -> tuple[nn.Module, Reconstruction, Sequence[nn.Parameter]]:
             learn, fold = self._faces
-            return network, Reconstruction(learn, fold, factor=s, phase=phase, seed=seed), ()
+            return (
+                network,
+                Reconstruction(learn, fold, factor=s, variant=self.setup.variant, phase=phase, seed=seed),
+                (),
+            )
 
         return self._train(
             name, lambda: SRFCN(variant=self.setup.variant), task_of, phase=phase, seed=seed, settings=settings
@@ -178,6 +186,8 @@ class Trainer:
 
     def _settings(self, name: str, phase: Phase, seed: int) -> dict[str, Any]:
         """What decides on the weights, as far as all networks share it."""
+        if not 0 <= seed < _SEEDS:
+            raise UsageError(f"seed {seed}: 0 to {_SEEDS - 1} are allowed")
         setup = self.setup
         return {
             "method": name,
@@ -204,11 +214,13 @@ class Trainer:
     ) -> Trained:
         stem = f"{name.replace(':', '.')}.seed{seed}"
         path, log, begun = (self.out / f"{stem}.{kind}" for kind in ("safetensors", "csv", "checkpoint.safetensors"))
-        if path.exists() and not self._force:
+        again = self._force and path not in self._made
+        if path.exists() and not again:
             if differing := different(read_provenance(path)["settings"], settings):
                 raise UsageError(f"{path}: trained with other settings ({differing}); name another folder, or --force")
             return Trained(name, seed, path, log, False)
-        state = None if self._force else load_checkpoint(begun, settings)
+        state = None if again else load_checkpoint(begun, settings)
+        self._world.wait()  # all have looked at what is there, before one of them changes it
         torch.manual_seed(seed)
         network = build()
         with arithmetic(self.setup.precision, self._device):
@@ -228,7 +240,7 @@ class Trainer:
             report=(lambda moment: report(name, moment)) if (report := self._report) else None,
         )
         if self._world.leads:
-            best = max(done.history, key=lambda row: row["score"])
+            best = max(done.history, key=lambda row: -math.inf if math.isnan(row["score"]) else row["score"])
             provenance = {
                 **{key: settings[key] for key in ("method", "variant", "labels", "trained_on", "sr_scale")},
                 "own": settings.get("own", False),
@@ -243,6 +255,7 @@ class Trainer:
             save_model(path, network, provenance)
             begun.unlink(missing_ok=True)
         self._world.wait()
+        self._made.add(path)
         return Trained(name, seed, path, log, True)
 
 

@@ -1,0 +1,287 @@
+"""Predictions from decoded frames: the same in any batch, in order, while frames to come are fetched."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from codecsim.errors import UsageError
+from codecsim.scaling import downscale, upscale
+from recognition import inference
+from recognition.devices import Precision
+from recognition.inference import TOLERANCE, Predictor
+from recognition.networks import ValenceCNN
+from recognition.resampling import luma
+from tests.recognition.small import SmallNetwork
+
+RNG = np.random.default_rng(2)
+
+
+def noise(n: int, side: int = 24) -> np.ndarray:
+    return RNG.integers(0, 256, (n, side, side), np.uint8)
+
+
+class Watched(SmallNetwork):
+    """Knows the sizes of the batches that it was given, and how many a device has room for."""
+
+    def __init__(self, room: int = 10**6, error: Callable[[], RuntimeError] | None = None) -> None:
+        super().__init__(2)
+        self.sizes: list[int] = []
+        self.room = room
+        self.error = error or (lambda: torch.OutOfMemoryError("CUDA out of memory"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        if len(x) > self.room:
+            raise self.error()
+        return super().forward(x)
+
+
+def expected(network: nn.Module, frames: np.ndarray) -> np.ndarray:
+    """Predictions of frames one by one, from the bytes of the encoder side."""
+    with torch.no_grad():
+        return np.concatenate([network(luma(torch.from_numpy(upscale(each[None])))).numpy() for each in frames])
+
+
+def close(found: np.ndarray, wanted: np.ndarray, precision: Precision = "fp32") -> None:
+    assert found.dtype == np.float32
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE[precision])
+
+
+# Frames that repeat --------------------------------------------------------------------------------------------------
+
+
+def test_of_frames_in_a_row_that_are_the_same_one_is_inferred() -> None:
+    network, three = Watched(), noise(3)
+    order = [0, 0, 0, 1, 2, 2, 0, 1, 1]
+    predictor = Predictor(network)
+    found = predictor(three[order])
+    close(found, expected(network, three)[order])
+    assert predictor.n_inferred == 5
+    assert [index for index, (one, other) in enumerate(pairwise(found)) if np.array_equal(one, other)] == [0, 1, 4, 7]
+
+
+def test_a_single_pixel_makes_another_frame() -> None:
+    frames = np.repeat(noise(1), 4, axis=0)
+    frames[2, 23, 23] ^= 1
+    predictor = Predictor(Watched())
+    predictor(frames)
+    assert predictor.n_inferred == 3
+
+
+def test_a_frame_is_not_taken_for_the_last_one_of_another_sequence() -> None:
+    predictor, frame = Predictor(Watched()), noise(1)
+    assert len(list(predictor.stream([frame, frame]))) == 2
+    assert predictor.n_inferred == 2
+
+
+# Batches -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 64])
+def test_predictions_do_not_depend_on_the_batch(batch: int) -> None:
+    network, frames = Watched(), noise(11)
+    wanted = expected(network, frames)
+    network.sizes.clear()
+    close(Predictor(network, batch=batch)(frames), wanted)
+    assert max(network.sizes) == min(batch, 11)
+    assert sum(network.sizes) == 11
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_predictions_of_the_cnn_do_not_depend_on_the_batch(precision: Precision) -> None:
+    network, frames = ValenceCNN(variant="paper"), noise(4, 32)
+    alone = Predictor(network, batch=1, precision=precision)(frames)
+    close(Predictor(network, batch=4, precision=precision)(frames), alone, precision)
+    close(alone, expected(network, frames), "bf16" if precision == "bf16" else "fp32")
+
+
+def test_dropout_is_off_and_no_gradient_is_kept() -> None:
+    network = nn.Sequential(SmallNetwork(1), nn.Dropout(0.5)).train()
+    frames = noise(6)
+    predictor = Predictor(network)
+    assert not network.training
+    assert np.array_equal(predictor(frames), predictor(frames))
+
+
+@pytest.mark.parametrize("side", [6, 8, 24, 32, 96])
+def test_frames_of_any_factor_are_enlarged_as_on_the_encoder_side(side: int) -> None:
+    network, frames = Watched(), noise(3, side)
+    close(Predictor(network)(frames), expected(network, frames))
+
+
+def test_frames_need_not_be_writable_or_in_a_row() -> None:
+    network, hr = Watched(), noise(8, 96)
+    low = downscale(hr, 4)[::-2]
+    low.flags.writeable = False
+    close(Predictor(network)(low), expected(network, low))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")],
+    ids=["GPU", "CPU"],
+)
+def test_a_batch_too_large_for_the_memory_is_halved_for_good(error: Callable[[], RuntimeError] | None) -> None:
+    network, frames = Watched(3, error), noise(10)
+    wanted = expected(network, frames)
+    network.sizes.clear()
+    predictor = Predictor(network, batch=8)
+    close(predictor(frames), wanted)
+    assert network.sizes == [8, 4, 2, 2, 2, 2, 2]
+    assert predictor.n_inferred == 10
+    close(predictor(frames[:5]), wanted[:5])
+    assert network.sizes[7:] == [2, 2, 1]
+
+
+def test_a_memory_without_room_for_a_frame_is_refused() -> None:
+    with pytest.raises(UsageError, match="cpu has no memory for a single frame; take another device"):
+        Predictor(Watched(0))(noise(5))
+
+
+def test_other_errors_of_a_network_pass_through() -> None:
+    network = Watched(0, lambda: RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
+        Predictor(network)(noise(5))
+    assert network.sizes == [5]
+
+
+# Streams -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 4, 7, 1000])
+def test_a_stream_gives_every_sequence_in_order_as_if_it_were_alone(batch: int) -> None:
+    """Sequences of several sizes, lengths and repetitions, 40 of them."""
+    network = Watched()
+    sides, lengths = RNG.choice([8, 24, 24, 24, 32], 40), RNG.integers(1, 12, 40)
+    sequences = [noise(n, side)[np.sort(RNG.integers(0, n, n))] for n, side in zip(lengths, sides, strict=True)]
+    predictor = Predictor(network, batch=batch)
+    found = list(predictor.stream(iter(sequences)))
+    assert len(found) == 40
+    for predictions, frames in zip(found, sequences, strict=True):
+        close(predictions, expected(network, frames))
+    n_distinct = sum(1 + int((each[1:] != each[:-1]).any((1, 2)).sum()) for each in sequences)
+    assert predictor.n_inferred == n_distinct < sum(lengths)
+
+
+def test_batches_are_filled_across_sequences() -> None:
+    network = Watched()
+    list(Predictor(network, batch=8).stream(noise(3) for _ in range(10)))
+    assert network.sizes == [8, 8, 8, 6]
+
+
+def test_a_stream_of_nothing_gives_nothing() -> None:
+    assert list(Predictor(Watched()).stream([])) == []
+
+
+def fetching() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "codecsim-fetching"]
+
+
+def eventually(happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return happened()
+
+
+def test_what_fetching_raises_is_raised_after_the_sequences_before_it() -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield noise(2)
+        yield noise(2)
+        raise OSError("the disk is gone")
+
+    found = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        found.extend(Predictor(Watched(), batch=1).stream(broken()))
+    given = Predictor(Watched(), batch=1).stream(broken())
+    assert len(next(given)) == len(next(given)) == 2
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(given)
+    assert fetching() == []
+
+
+def test_an_abandoned_stream_stops_its_thread() -> None:
+    n_fetched = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal n_fetched
+        while True:
+            n_fetched += 1
+            yield noise(1000, 6)
+
+    stream = Predictor(Watched(), batch=1).stream(endless())
+    next(stream)
+    assert eventually(lambda: n_fetched >= 5)
+    assert len(fetching()) == 1
+    stream.close()
+    assert fetching() == []
+    before = n_fetched
+    time.sleep(0.01)
+    assert n_fetched == before
+
+
+def test_a_network_that_fails_stops_the_thread() -> None:
+    stream = Predictor(Watched(0, lambda: RuntimeError("a bug")), batch=1).stream(noise(1) for _ in range(100))
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(stream)
+    assert eventually(lambda: fetching() == [])
+
+
+@pytest.mark.parametrize("length", [1, 100, 5000])
+def test_no_more_is_fetched_ahead_than_what_is_let_wait_and_one_sequence_in_hand(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(inference, "_WAITING_FRAMES", 300)
+    fetched = 0
+
+    def sequences() -> Iterator[np.ndarray]:
+        nonlocal fetched
+        for _ in range(2000):
+            fetched += 1
+            yield np.zeros((length, 6, 6), np.uint8)
+
+    stream = Predictor(Watched(), batch=1).stream(sequences())
+    for n_taken in range(1, 6):
+        next(stream)
+        most = n_taken + -(-300 // length) + 1
+        assert eventually(lambda most=most: fetched == most)
+        time.sleep(0.01)
+        assert fetched == most
+    stream.close()
+
+
+# What is refused -----------------------------------------------------------------------------------------------------
+
+_BAD = [
+    (np.zeros((2, 24, 24)), r"frames of float64 \(2, 24, 24\); uint8 \(T, h, w\) are needed, one frame or more"),
+    (np.zeros((24, 24), np.uint8), r"frames of uint8 \(24, 24\); uint8"),
+    (np.zeros((0, 24, 24), np.uint8), r"frames of uint8 \(0, 24, 24\); uint8"),
+    (np.zeros((3, 0, 24), np.uint8), r"frames of uint8 \(3, 0, 24\); uint8"),
+    (np.zeros((2, 24, 24, 3), np.uint8), r"frames of uint8 \(2, 24, 24, 3\); uint8"),
+]
+
+
+@pytest.mark.parametrize(("frames", "message"), _BAD, ids=[f"{each.dtype}{each.shape}" for each, _ in _BAD])
+def test_what_are_no_frames_is_refused(frames: np.ndarray, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Predictor(Watched())(frames)
+    assert eventually(lambda: fetching() == [])
+
+
+def test_batches_of_no_frame_are_refused() -> None:
+    with pytest.raises(UsageError, match="batches of -1 frames: 1 or more are allowed"):
+        Predictor(Watched(), batch=-1)
+    with pytest.raises(UsageError, match="batches of 0 frames: 1 or more are allowed"):
+        Predictor(Watched(), batch=0)
+
+
+def test_a_precision_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="precision tf32 is for GPUs"):
+        Predictor(Watched(), precision="tf32")(noise(1))
