@@ -358,6 +358,7 @@ def test_models_of_two_methods_are_drawn_in_pairs_where_there_are_as_many() -> N
         ([1.0, 2.0], [1.0], r"shape \(2,\), targets \(1,\); needed are \(T,\) and \(T,\)$"),
         ([[1.0], [2.0]], [1.0, 2.0], r"is it a column\? then give predicted\[:, 0\]"),
         ([[1.0, 2.0]], [1.0, 2.0], r"shape \(1, 2\), targets \(2,\)"),
+        ([1.0, 2.0], [[1.0], [2.0]], r"shape \(2,\), targets \(2, 1\)"),
         (1.0, 1.0, r"shape \(\), targets \(\)"),
         ([1.0, np.nan, np.inf], [1.0, 2.0, 3.0], "2 of 3 labelled frames have a prediction that is NaN or infinite"),
         ([1.0, 2.0, np.nan], [np.nan, 2.0, 3.0], "the first is frame 2;"),

@@ -56,19 +56,19 @@ def test_what_was_spoilt_is_mended() -> None:
 
 
 def test_each_step_alone() -> None:
-    target = labels()
+    target = 2 * labels()
     for predicted, kept in (
         (target - 0.5, {"offset": 0.5}),
         (0.25 * (target - target.mean()) + target.mean(), {"scale": 4, "pivot": target.mean()}),
     ):
         chain = fit(predicted, target, recordings=RECORDINGS, fps=FPS)
-        assert chain.ccc_before < 0.95
+        assert chain.ccc_before < 0.98
         assert chain.ccc_after == pytest.approx(1)
         assert replace(chain, **kept) == Chain(**kept, ccc_before=chain.ccc_before, ccc_after=chain.ccc_after)
         assert [getattr(chain, name) for name in kept] == pytest.approx(list(kept.values()))
-    for frames in (-30, 20):
-        chain = fit(moved(target, frames), target, recordings=RECORDINGS, fps=FPS)
-        assert chain.shift_seconds == pytest.approx(-frames / FPS)
+    for frames, fps in ((-30, 25), (20, 25), (-22, 50)):
+        chain = fit(moved(target, frames), target, recordings=RECORDINGS, fps=fps)
+        assert chain.shift_seconds == pytest.approx(-frames / fps)
 
 
 def test_nothing_is_kept_where_nothing_helps() -> None:
@@ -87,10 +87,11 @@ def test_a_gain_that_is_next_to_nothing_is_none() -> None:
     assert fit(target + 1e-4, target, recordings=RECORDINGS, fps=FPS).offset == 0
 
 
-@pytest.mark.parametrize("constant", ["predicted", "target"])
-def test_where_ccc_is_not_defined_nothing_is_kept(constant: str) -> None:
-    target = labels()
-    series = {"predicted": target, "target": target} | {constant: np.full(len(target), 0.1)}
+@pytest.mark.parametrize(
+    ("which", "value"), [("predicted", 0.1), ("predicted", 0), ("target", 0.1), ("target", np.nan)]
+)
+def test_where_ccc_is_not_defined_nothing_is_kept(which: str, value: float) -> None:
+    series = {"predicted": labels(), "target": labels()} | {which: np.full(sum(SIZES), value)}
     chain = fit(**series, recordings=RECORDINGS, fps=FPS)
     assert np.isnan([chain.ccc_before, chain.ccc_after]).all()
     assert replace(chain, ccc_before=0, ccc_after=0) == Chain(ccc_before=0, ccc_after=0)
@@ -110,9 +111,9 @@ def test_recordings_do_not_mix() -> None:
 
 def test_filter_and_shift_by_definition() -> None:
     values = np.random.default_rng(1).standard_normal(40)
-    filtered = Chain(median_seconds=0.2).apply(values, recordings=[0] * 40, fps=FPS)  # 5 frames
-    padded = np.pad(values, 2, mode="edge")
-    assert np.array_equal(filtered, [np.median(padded[k : k + 5]) for k in range(40)])
+    filtered = Chain(median_seconds=0.36).apply(values, recordings=[0] * 40, fps=FPS)  # 9 frames
+    padded = np.pad(values, 4, mode="edge")
+    assert np.array_equal(filtered, [np.median(padded[k : k + 9]) for k in range(40)])
     later = Chain(shift_seconds=0.12).apply(values, recordings=[0] * 40, fps=FPS)
     assert np.array_equal(later, [values[0]] * 3 + list(values[:-3]))
     earlier = Chain(shift_seconds=-0.12).apply(values, recordings=[0] * 40, fps=FPS)
@@ -150,7 +151,8 @@ def test_labels_that_are_missing_are_not_looked_at() -> None:
     target = labels()
     predicted = spoilt(target)
     gaps = target.copy()
-    gaps[::3] = np.nan
+    gaps[::3] = gaps[-500:] = np.nan
+    predicted[-400:] += 4
     chain = fit(predicted, gaps, recordings=RECORDINGS, fps=FPS)
     assert chain.ccc_before == ccc(predicted, gaps)
     assert chain.offset == pytest.approx(-0.3, abs=0.05)
