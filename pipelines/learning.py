@@ -72,6 +72,8 @@ def methods() -> None:
     """List the methods, and the trained models that come with codecsim."""
     from pipelines.console import say, table
     from recognition.methods import families
+    from recognition.models import read_provenance
+    from recognition.shipped import shipped
 
     rows = [
         [
@@ -83,6 +85,21 @@ def methods() -> None:
         for each in families().values()
     ]
     say(table(["method", "trained on s =", "SR-FCN of s =", "what it is"], rows))
+    models = [(path, read_provenance(path)) for path in shipped()]
+    if models:
+        trained = [
+            [
+                path.stem,
+                known["variant"],
+                ", ".join(known["labels"]),
+                f"{known['best']['score']:.3f}",
+                f"{known['settings']['schedule']}, seed {known['settings']['seed']}, step {known['best']['step']}",
+                known["settings"]["corpus_digest"][:12],
+            ]
+            for path, known in models
+        ]
+        say("\nTrained models that come with codecsim:\n")
+        say(table(["method", "variant", "tells", "CCC on its fold", "trained", "corpus"], trained))
     say("\nAny other: package.module:factory, whose factory(outputs=1) gives a torch.nn.Module: 1×96×96 to 1 output.")
 
 
@@ -164,6 +181,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
 )
 @click.option("--split", default="dev", show_default=True, help="People that the methods are tested on.")
 @click.option("--test-every", type=click.IntRange(1), default=1, show_default=True, help="Test every so many frames.")
+@click.option("--postprocess", is_flag=True, help="Filter, centre, scale and shift predictions, as found on the fold.")
 @_common
 def table1(corpus: Path, out: Path, **given: Any) -> None:
     """Train and compare all methods of Cheng et al. 2017 on CORPUS, as in their Table 1, with intervals.
@@ -176,16 +194,13 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     from recognition.methods import methods as members
     from recognition.training import Trainer
 
-    names, scales, seeds, split, every, force = (
-        given.pop(name) for name in ("names", "scales", "seeds", "split", "test_every", "force")
-    )
+    names, scales, seeds, force = (given.pop(name) for name in ("names", "scales", "seeds", "force"))
+    tested = {"split": given.pop("split"), "every": given.pop("test_every"), "postprocess": given.pop("postprocess")}
     setup = _setup(corpus, given)
     trainer = Trainer(setup, out, force=force, report=_tell)
     chosen = [(name, method) for name in names for method in members(scales, names=[name])]
     with progress_bar() as progress:
-        compared = compare_methods(
-            trainer, chosen, scales=scales, seeds=seeds, split=split, every=every, report=progress
-        )
+        compared = compare_methods(trainer, chosen, scales=scales, seeds=seeds, report=progress, **tested)
     if not trainer.leads:
         return
     summary = summarise(compared, scales)

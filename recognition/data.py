@@ -166,6 +166,6 @@ def _check_room(n_frames: int, device: torch.device, corpus: str | Path) -> None
     if needed > _SHARE_OF_MEMORY * free:
         times = int(np.ceil(needed / (_SHARE_OF_MEMORY * free)))
         raise UsageError(
-            f"{corpus}: {n_frames} frames take {needed / 1e9:.1f} of the {free / 1e9:.1f} GB that are free on {device}; "
-            f"take every {times}th frame or fewer"
+            f"{corpus}: {n_frames} frames take {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free on {device}. "
+            f"Take every {times}th frame or fewer"
         )

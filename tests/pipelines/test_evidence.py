@@ -8,7 +8,7 @@ import pytest
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import UsageError
 from pipelines import evidence
-from pipelines.evidence import concordance, count_faces, read_labels
+from pipelines.evidence import count_faces, read_labels
 from tests.clips import carphone_faces
 from tests.pipelines.command import codecsim
 
@@ -146,10 +146,8 @@ def test_too_few_subjects_are_refused(tmp_path: Path) -> None:
         read_labels(path, task="valence")
 
 
-def test_concordance_in_closed_form() -> None:
-    x = np.array([1.0, 2.0, 3.0])
-    assert concordance(x, x) == pytest.approx(1)
-    assert concordance(x, -x + 4) == pytest.approx(-1)
-    # cov = var = 2/3, means 1 apart: 2·(2/3) / (2/3 + 2/3 + 1) = 4/7
-    assert concordance(x, x + 1) == pytest.approx(4 / 7)
-    assert np.isnan(concordance(x, np.ones(3)))
+def test_the_interval_of_an_accuracy_is_over_subjects() -> None:
+    """Of two subjects with 1 of 4 and 6 of 6 frames told, a resample has 0.25, 0.7 or 1."""
+    correct, subjects = np.arange(10) >= 3, np.repeat(["a", "b"], [4, 6])
+    assert evidence._accuracy_interval(correct, subjects) == (0.25, 1)
+    assert evidence._accuracy_interval(correct, np.repeat("a", 10)) == (0.7, 0.7)

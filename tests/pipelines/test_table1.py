@@ -1,0 +1,214 @@
+"""Table 1: what is trained and tested, what the table says of it, and the whole command."""
+
+import csv
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codecsim.corpus import CorpusWriter
+from pipelines.comparison import Cell, Comparison
+from pipelines.published import table1 as published
+from pipelines.table1 import as_csv, as_text, summarise
+from recognition.metrics import ccc, rmse, score
+from tests.pipelines.command import codecsim, refusal
+
+_RNG = np.random.default_rng(4)
+_TINY = ("--iterations", 2, "--sr-iterations", 2, "--batch", 4, "--scales", 4, "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six people to train on and three to test on, whose valence is how bright they are."""
+    path = tmp_path_factory.mktemp("faces") / "faces.h5"
+    with CorpusWriter(path) as writer:
+        for split, number in (("train", 6), ("dev", 3)):
+            for person in range(number):
+                with writer.sequence(f"{split}_{person}", fps=25, subject=f"{split}_{person}", split=split) as sequence:
+                    valence = _RNG.uniform(-1, 1, 6).astype(np.float32)
+                    for t, value in enumerate(valence):
+                        noise = _RNG.normal(0, 20, (96, 96))
+                        sequence.append((128 + 60 * value + noise).clip(0, 255).astype(np.uint8), pts_seconds=t / 25)
+                    sequence.labels("valence", valence)
+    return path
+
+
+def _comparison(*, is_avec2016: bool = False) -> Comparison:
+    """Two seeds, three subjects of 50 frames; at s = 3 ``joint`` is right, ``lr`` noisy, ``hr`` perfect."""
+    subjects = np.repeat(["a", "b", "c"], 50)
+    target = np.sin(np.arange(150) / 5)[:, None]
+    noise = np.random.default_rng(0).normal(0, 1, (2, 150, 1))
+    cells = (
+        Cell("hr", "hr", 1, np.stack([target, target])),
+        Cell("joint", "joint-3", 3, target + 0.1 * noise),
+        Cell("lr", "lr-3", 3, target + 1.0 * noise),
+    )
+    return Comparison(
+        cells=cells,
+        targets=target,
+        recordings=subjects,
+        subjects=subjects,
+        labels=("valence",),
+        seeds=(0, 1),
+        every=1,
+        is_avec2016=is_avec2016,
+        digest="0" * 64,
+        hardware=("an abacus",),
+        trained=(),
+    )
+
+
+def test_entries_are_means_over_seeds_with_the_interval_of_students_t() -> None:
+    compared = _comparison()
+    column = next(each for each in summarise(compared, (3,)).columns if each.name == "lr-3")
+    values = np.array([ccc(one[:, 0], compared.targets[:, 0]) for one in compared.cells[2].predicted])
+    entry = column.entries["ccc"]
+    assert entry.mean == pytest.approx(values.mean(), abs=1e-12)
+    # Two seeds: one degree of freedom, t = tan(0.475 π).
+    assert entry.half_width == pytest.approx(math.tan(0.475 * math.pi) * abs(values[0] - values[1]) / 2, rel=1e-9)
+    assert entry.interval.low < entry.mean < entry.interval.high
+    first = score(compared.cells[2].predicted[0, :, 0], compared.targets[:, 0], recordings=compared.recordings)
+    second = score(compared.cells[2].predicted[1, :, 0], compared.targets[:, 0], recordings=compared.recordings)
+    assert entry.per_recording == pytest.approx((first.ccc_recording + second.ccc_recording) / 2)
+    assert entry.within == pytest.approx((first.ccc_within + second.ccc_within) / 2)
+
+
+def test_of_a_single_seed_no_interval_over_seeds_is_told() -> None:
+    compared = _comparison()
+    alone = replace(
+        compared, seeds=(0,), cells=tuple(replace(each, predicted=each.predicted[:1]) for each in compared.cells)
+    )
+    summary = summarise(alone, (3,))
+    assert all(math.isnan(each.entries["ccc"].half_width) for each in summary.columns)
+    assert "±" not in as_text(summary)
+
+
+def test_the_best_method_is_marked_and_the_ceiling_is_no_rival() -> None:
+    summary = summarise(_comparison(), (3,))
+    for measure in ("rmse", "cc", "ccc"):
+        best = summary.best("valence", 3, measure)
+        assert best is not None
+        assert best.name == "joint-3"
+    marked = [line for line in as_text(summary).splitlines() if "*" in line]
+    assert len(marked) == 3
+
+
+def test_a_method_without_a_defined_measure_is_not_the_best() -> None:
+    compared = _comparison()
+    still = Cell("lr", "lr-3", 3, np.zeros((2, 150, 1)))
+    summary = summarise(replace(compared, cells=(*compared.cells[:2], still)), (3,))
+    best = summary.best("valence", 3, "ccc")
+    assert best is not None
+    assert best.name == "joint-3"
+    assert "nan" in as_text(summary)
+
+
+def test_gains_are_differences_of_means_with_intervals() -> None:
+    compared = _comparison()
+    (gain,) = summarise(compared, (3,)).gains
+    assert (gain.a, gain.b, gain.s) == ("joint-3", "lr-3", 3)
+    means = {
+        cell.family: np.mean([ccc(one[:, 0], compared.targets[:, 0]) for one in cell.predicted])
+        for cell in compared.cells
+    }
+    found = gain.differences["ccc"]
+    assert found.estimate == pytest.approx(means["joint"] - means["lr"], abs=1e-12)
+    assert 0 < found.low < found.estimate < found.high
+    assert found.better == 1
+
+
+def test_published_figures_stand_beside_those_of_avec2016_alone() -> None:
+    own, others = (as_text(summarise(_comparison(is_avec2016=flag), (3,))) for flag in (True, False))
+    assert "paper" not in others
+    (line,) = [line for line in own.splitlines() if line.startswith("CCC, paper")]
+    assert line.split()[2:] == ["0.325", "0.302", "0.323"]  # hr, lr-3, joint-3
+
+
+def test_published_figures() -> None:
+    assert published("hr", 1) == {"rmse": 0.146, "cc": 0.430, "ccc": 0.325}
+    assert published("joint-oa", 16) == {"rmse": 0.132, "cc": 0.273, "ccc": 0.172}
+    assert published("lr", 6) == {"rmse": 0.149, "cc": 0.300, "ccc": 0.263}
+    assert published("mix", 3) is None
+    assert published("lr", 5) is None
+
+
+def test_the_csv_holds_every_figure() -> None:
+    summary = summarise(_comparison(), (3,))
+    rows = list(csv.DictReader(io.StringIO(as_csv(summary))))
+    assert len(rows) == 3 * 3 + 3
+    lr = next(row for row in rows if row["method"] == "lr-3" and row["measure"] == "rmse")
+    compared = summary.comparison
+    expected = np.mean([rmse(one[:, 0], compared.targets[:, 0]) for one in compared.cells[2].predicted])
+    assert float(lr["mean"]) == pytest.approx(expected, rel=1e-5)
+    assert next(row for row in rows if row["method"] == "joint-3 - lr-3")["measure"] == "rmse"
+
+
+def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "hr,lr,joint,mix", "--seeds", "0-1", *_TINY)
+    first = codecsim(*command, exit_code=0)
+    assert "valence, s = 4" in first.stdout
+    assert "joint-4 − lr-4" in first.stdout
+    assert "step 2 of 2" in first.stderr
+    networks = sorted(path.name for path in out.glob("*.safetensors"))
+    names = ["hr", "joint-4", "lr-4", "mix", "sr-fcn-4"]
+    assert networks == sorted(f"{name}.seed{seed}.safetensors" for name in names for seed in (0, 1))
+    written = (out / "table1.md").read_text()
+    assert "seeds 0, 1" in written
+    assert np.load(out / "mix.seed0.dev.s4.npy").shape == (18, 1)  # 3 people × 6 frames
+
+    second = codecsim(*command, exit_code=0)
+    assert "step" not in second.stderr
+    assert second.stdout == first.stdout
+    table = list(csv.DictReader(io.StringIO((out / "table1.csv").read_text())))
+    told = np.stack([np.load(out / f"lr-4.seed{seed}.dev.s4.npy") for seed in (0, 1)])
+    target = _targets(faces)
+    expected = np.mean([rmse(one[:, 0], target) for one in told])
+    found = next(row for row in table if row["method"] == "lr-4" and row["measure"] == "rmse")
+    assert float(found["mean"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_predictions_are_made_anew_for_other_networks(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+    codecsim(*command, exit_code=0)
+    before = np.load(out / "lr-4.seed0.dev.s4.npy")
+    np.save(out / "lr-4.seed0.dev.s4.npy", before + 1)
+    codecsim(*command, exit_code=0)
+    assert np.array_equal(np.load(out / "lr-4.seed0.dev.s4.npy"), before + 1)
+    codecsim(*command, "--loss", "ccc", "--force", exit_code=0)
+    assert not np.array_equal(np.load(out / "lr-4.seed0.dev.s4.npy"), before + 1)
+
+
+def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+    plain = codecsim(*command, exit_code=0)
+    chained = codecsim(*command, "--postprocess", exit_code=0)
+    written = (out / "table1.md").read_text()
+    assert "lr-4 at s = 4, valence, seed 0:" in written
+    assert "post-processed as listed below" in written
+    assert np.load(out / "lr-4.seed0.fold.s4.npy").shape == (12, 1)  # two of six people
+    assert chained.stdout != plain.stdout
+
+
+def test_refusals(faces: Path, tmp_path: Path) -> None:
+    def said(*arguments: object) -> str:
+        return refusal(codecsim("table1", faces, "--out", tmp_path / "t", *arguments))
+
+    assert "no split 'test'" in said("--split", "test", "--methods", "lr", "--seeds", "0", *_TINY)
+    assert "no method 'srcnn'" in said("--methods", "srcnn", *_TINY)
+    assert "has no label 'arousal'; it has valence" in said("--labels", "arousal", "--methods", "lr", *_TINY)
+    assert "factor s = 5 does not divide" in said("--methods", "lr", *_TINY, "--scales", 5)
+
+
+def _targets(path: Path) -> np.ndarray:
+    from codecsim.corpus import Corpus
+
+    with Corpus(path) as corpus:
+        return np.concatenate(
+            [corpus.labels(each.name, "valence") for each in corpus.sequences() if each.split == "dev"]
+        )
