@@ -9,6 +9,7 @@ import pytest
 from codecsim.corpus import CorpusWriter
 from recognition.methods import FAMILIES
 from recognition.models import load_model, read_provenance, read_tensors
+from recognition.schedules import SCHEDULES
 from tests.faults.sweeps import ended, names, signal_group, started, wait_for
 from tests.pipelines.command import Outcome, codecsim, refusal
 from tests.recognition.small import SMALL, write_corpus
@@ -18,6 +19,7 @@ STEM = f"{SMALL_3}.seed0".replace(":", ".")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FEW = ("--device", "cpu", "--schedule", "cpu", "--batch", 8)
+EVERY = SCHEDULES["cpu"].scratch.check_every
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_methods_lists_every_family_and_how_to_name_ones_own() -> None:
 def test_train_leaves_weights_a_log_and_its_picture_and_a_second_run_trains_nothing(
     corpus: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--seeds", "0-1", "--iterations", 60)
+    arguments = ("--seeds", "0-1", "--iterations", EVERY + 10)
     said = train(corpus, tmp_path, *arguments)
     stems = [STEM, STEM.replace("seed0", "seed1")]
     files = [f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png", "safetensors")]
@@ -69,8 +71,9 @@ def test_train_leaves_weights_a_log_and_its_picture_and_a_second_run_trains_noth
     best = read_provenance(tmp_path / f"{STEM}.safetensors")["best"]
     assert rows[0][2:5] == [str(best["step"]), f"{best['score']:.3f}", "CCC"]
     told = said.stderr.splitlines()
-    assert [line.split(", loss")[0] for line in told] == [f"{SMALL_3}: step {step} of 60" for step in (50, 60)] * 2
-    assert [row["step"] for row in log(tmp_path)] == ["50", "60"]
+    looks = (EVERY, EVERY + 10)
+    assert [line.split(", loss")[0] for line in told] == [f"{SMALL_3}: step {step} of {looks[1]}" for step in looks] * 2
+    assert [row["step"] for row in log(tmp_path)] == list(map(str, looks))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     again = train(corpus, tmp_path, *arguments)
     assert again.stdout == said.stdout
@@ -115,7 +118,7 @@ def tensors(folder: Path) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in read_tensors(folder / f"{STEM}.safetensors")[0].items()}
 
 
-STEPS = ("--iterations", 400)
+STEPS = ("--iterations", 6 * EVERY)
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +144,9 @@ def test_a_training_that_is_killed_or_interrupted_goes_on_to_the_same_weights_an
     assert (number == signal.SIGINT) == stopped.stderr.endswith("the same command takes up where it stopped.\n")
     assert [name for name in names(tmp_path) if not name.startswith(".")] == [checkpoint.name]
     reached = read_tensors(checkpoint)[1]["state"]["step"]
-    assert 50 <= reached < 400
+    assert EVERY <= reached < 6 * EVERY
     went_on = train(corpus, tmp_path, *STEPS)
-    assert went_on.stderr.startswith(f"{SMALL_3}: step {reached + 50} of 400")
+    assert went_on.stderr.startswith(f"{SMALL_3}: step {reached + EVERY} of {6 * EVERY}")
     assert names(tmp_path) == names(whole)
     assert tensors(tmp_path) == tensors(whole)
     clock = ("seconds", "frames_per_second")
