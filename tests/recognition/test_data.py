@@ -162,7 +162,7 @@ def test_a_corpus_larger_than_the_memory_is_refused_before_a_frame_is_read(
     path = write(tmp_path / "c.h5", a={"valence": [0, 1, 2, 3, 4]}, b={"valence": [0, 1, 2]})
     monkeypatch.setattr(data, "free_bytes", lambda device: 5 * 96**2 / 0.6)
     assert len(load(path, every=2)) == 5
-    monkeypatch.setattr(data, "free_bytes", lambda device: 4 * 96**2 / 0.6)
+    monkeypatch.setattr(data, "free_bytes", lambda device: 7.9 * 96**2 / 0.6)
     monkeypatch.setattr(Corpus, "frames", None)
     with pytest.raises(UsageError, match=r"8 frames take .* free on cpu.*ake every 2th frame or fewer"):
         load(path)

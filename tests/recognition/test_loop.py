@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -151,6 +152,24 @@ def test_learning_is_in_training_mode_and_looking_is_not() -> None:
     assert not network.training
 
 
+@pytest.mark.parametrize(("precision", "is_low"), [("fp32", False), ("bf16", True)])
+def test_learning_and_looking_are_in_the_precision_asked_for(precision: Precision, is_low: bool) -> None:
+    seen: list[bool] = []
+
+    class Watched(Slope):
+        def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().loss(network, batch)
+
+        def check(self, network: nn.Module) -> dict[str, float]:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().check(network)
+
+    fit(Two(), Watched(), phase=phase(iterations=2), seed=0, device=CPU, precision=precision)
+    assert seen == [is_low] * 3
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_what_is_dropped_depends_on_seed_and_step_alone() -> None:
     drawn: list[list[float]] = []
 
@@ -208,7 +227,9 @@ def test_a_score_that_is_no_number_is_no_better_one() -> None:
     assert (state.waited, moved(network)) == (4, 1)
 
 
-def test_a_row_tells_of_its_look_and_of_the_steps_before_it() -> None:
+def test_a_row_tells_of_its_look_and_of_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(0, 100, 4))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     chosen = replace(FREE, iterations=4, learning_rate=0.5)
     moments: list[Moment] = []
     state = fit(Two(), Slope([0.3, 0.4], float), phase=chosen, seed=0, device=CPU, report=moments.append)
@@ -216,8 +237,8 @@ def test_a_row_tells_of_its_look_and_of_the_steps_before_it() -> None:
     assert (first["step"], first["loss"], first["score"], first["learning_rate"]) == (2, 0.5, 0.3, 0.5)
     assert (second["step"], second["loss"], second["score"]) == (4, 2.5, 0.4)
     assert [(each.step, each.of, each.loss, each.score) for each in moments] == [(2, 4, 0.5, 0.3), (4, 4, 2.5, 0.4)]
-    assert moments[1].seconds_left == 0
-    assert moments[0].seconds_left == pytest.approx(2 * chosen.batch / moments[0].frames_per_second)
+    assert [(row["seconds"], row["frames_per_second"]) for row in state.history] == [(4, 2)] * 2
+    assert [(each.frames_per_second, each.seconds_left) for each in moments] == [(2, 4), (2, 0)]
 
 
 # Taking up again -----------------------------------------------------------------------------------------------------

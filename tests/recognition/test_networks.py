@@ -175,6 +175,18 @@ def test_restored_frames_keep_their_border_and_stay_in_range(luma: Tensor) -> No
     assert torch.equal(luma, before)
 
 
+def test_half_of_the_hidden_units_are_dropped_in_training_alone(variant: Variant, luma: Tensor) -> None:
+    network = ValenceCNN(variant=variant)
+    seen: list[Tensor] = []
+    network.regressor.output.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        network.eval()(luma)
+        network.train()(luma)
+    kept = seen[1][seen[0] > 0] > 0
+    assert 0.3 < float(kept.float().mean()) < 0.7
+    torch.testing.assert_close(seen[1][seen[1] > 0], 2 * seen[0][seen[1] > 0])
+
+
 # How they start ------------------------------------------------------------------------------------------------------
 
 

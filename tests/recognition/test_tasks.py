@@ -138,11 +138,14 @@ def test_a_look_scores_the_fold_by_the_mean_ccc_of_its_outputs(parts: tuple[Face
 def test_a_look_sees_frames_spread_over_the_fold_and_over_the_factors(parts: tuple[Faces, Faces]) -> None:
     learn, fold = parts
     network = Recorder()
-    Recognition(learn, fold, factors=(1, 16), loss="mse", phase=phase(check_frames=4), seed=0).check(network)
+    task = Recognition(learn, fold, factors=(1, 16), loss="mse", phase=phase(check_frames=4), seed=0)
+    found = task.check(network)
     every = len(fold) // 4
     shown = fold.frames[::every]
     expected = torch.stack([as_received(frame[None], (1, 16)[i % 2])[0] for i, frame in enumerate(shown)])
     assert torch.equal(network.seen[0], luma(expected))
+    told, targets = Recorder()(luma(expected)).numpy(), fold.targets[::every].numpy()
+    assert found["rmse"] == pytest.approx(np.mean([rmse(told[:, k], targets[:, k]) for k in (0, 1)]), rel=1e-5)
 
 
 def test_frozen_layers_see_every_frame_once_before_training(parts: tuple[Faces, Faces]) -> None:
