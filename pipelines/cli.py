@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
+from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE, KeyValue, Names, Ranges
 from pipelines.preparing import prepare
@@ -131,7 +132,7 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
         sys.exit(1)
 
 
-for _command in (prepare, methods, train, table1):
+for _command in (prepare, methods, train, table1, bench):
     main.add_command(_command)
 
 
@@ -334,47 +335,6 @@ def evidence(corpus: Path, task: str, every: int, frontal_degrees: float | None)
     said = f"\n{task}: {first.n_train} frames of train, {first.n_dev} of dev, one in {every}"
     say(said + (f"; always the same class: {first.chance:.3f}" if is_class else ""))
     say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")
-
-
-@main.group()
-def bench() -> None:
-    """Measure speed on this machine, as ratios to outside programs."""
-
-
-@bench.command("encode")
-@click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Interleaved rounds; medians are reported."
-)
-@click.option(
-    "--only",
-    type=Names("benchmark", ("stream", "jobs", "workers", "slices", "memory", "query", "prepare")),
-    default="",
-    help="Run only some.",
-)
-def bench_encode(rounds: int, only: tuple[str, ...]) -> None:
-    """Compare the encoder side with the x264 and ffmpeg programs, where they are installed."""
-    from pipelines.bench.encode import run_encode
-    from pipelines.console import say
-
-    for line in run_encode(rounds=rounds, only=only):
-        say(line)
-
-
-@bench.command("render")
-@click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Subjects a process; the median is reported."
-)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
-def bench_render(rounds: int, device: str) -> None:
-    """Measure how fast SynthFace is rendered. Needs codecsim[synthetic]."""
-    from codecsim.sources.synthetic.benchmark import check_device
-    from pipelines.console import say
-
-    check_device(device)
-    from pipelines.bench.render import run_render
-
-    for line in run_render(rounds=rounds, device=device):
-        say(line)
 
 
 if __name__ == "__main__":
