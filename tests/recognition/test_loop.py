@@ -293,6 +293,14 @@ def test_what_is_kept_holds_the_weights_of_its_look() -> None:
     assert [float(each.best_network["first.weight"]) for each in states] == [-2, -2, -2]
 
 
+def test_what_is_kept_is_not_moved_by_the_steps_after_it() -> None:
+    chosen = replace(FREE, iterations=4, learning_rate=1.0, momentum=0.5)
+    states: list[State] = []
+    fit(Two(), Slope(), phase=chosen, seed=0, device=CPU, keep=lambda state: states.append(replace(state)))
+    assert [float(each.momentum["first.weight"]) for each in states] == [1.5, 1.875]
+    assert [float(each.network["first.weight"]) for each in states] == [-2.5, -6.125]
+
+
 # What goes astray ----------------------------------------------------------------------------------------------------
 
 

@@ -18,17 +18,18 @@ from codecsim.corpus import Corpus, corpus_digest
 from codecsim.errors import StoreError, TrainingError, UsageError
 from recognition import training
 from recognition.checkpoints import load_checkpoint, save_checkpoint
-from recognition.data import hold_out, load_faces
+from recognition.data import Faces, hold_out, load_faces
 from recognition.loop import Moment, State
 from recognition.methods import get_method
 from recognition.metrics import ccc
 from recognition.models import load_model, read_provenance, read_tensors, write_tensors
 from recognition.networks import ValenceCNN
 from recognition.resampling import as_received, luma
+from recognition.schedules import Phase
 from recognition.tasks import Recognition
 from recognition.training import Setup, Trained, Trainer
 from tests.pipelines.command import ROOT, environment
-from tests.recognition.small import SMALL, SmallNetwork, schedule, setup, write_corpus
+from tests.recognition.small import SMALL, SmallNetwork, phase, schedule, setup, write_corpus
 
 SMALL_3 = f"{SMALL}-3"
 STEM = SMALL_3.replace(":", ".")
@@ -183,6 +184,47 @@ def test_only_weights_and_logs_are_left(real: Real) -> None:
     assert names(real.out) == [f"{stem}.seed0.{kind}" for stem in stems for kind in ("csv", "safetensors")]
 
 
+def test_each_network_is_trained_by_its_phase_of_the_schedule_in_the_precision_asked_for(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is handed to the loop, which is not run."""
+    calls: list[tuple[str, int, int, str]] = []
+    is_low: list[bool] = []
+    read: list[dict[str, Any]] = []
+
+    def fit(network: nn.Module, task: object, *, phase: Phase, started: Any, precision: str, **_: object) -> State:
+        calls.append((type(task).__name__, phase.iterations, len(started), precision))
+        return State(done=True, history=[{"step": 1, "score": 0.0}])
+
+    def recognition(*parts: Faces, **given: Any) -> Recognition:
+        is_low.append(torch.is_autocast_enabled("cpu"))
+        return Recognition(*parts, **given)
+
+    def load(path: Path, **given: Any) -> Faces:
+        read.append(given)
+        return load_faces(path, **given)
+
+    for name, fake in (("fit", fit), ("Recognition", recognition), ("load_faces", load)):
+        monkeypatch.setattr(training, name, fake)
+    parts = {part: phase(iterations=n) for n, part in enumerate(("sr", "scratch", "tuned", "frozen"), 1)}
+    chosen = setup(
+        corpus, schedule=replace(schedule(), **parts), every=4, delay_seconds=0.2, precision="bf16", labels=("arousal",)
+    )
+    trainer = Trainer(chosen, tmp_path)
+    for name in ("lr-4", "joint-4", "non-joint-4"):
+        trainer.train(get_method(name), seed=0)
+    assert calls == [
+        ("Recognition", 2, 0, "bf16"),
+        ("Reconstruction", 1, 0, "bf16"),
+        ("Recognition", 3, 6, "bf16"),
+        ("Recognition", 4, 0, "bf16"),
+    ]
+    assert is_low == [True] * 3
+    assert [{name: each[name] for name in ("split", "labels", "every", "delay_seconds")} for each in read] == [
+        {"split": "train", "labels": ("arousal",), "every": 4, "delay_seconds": 0.2}
+    ]
+
+
 # Seeds ---------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +255,10 @@ def test_seeds_beyond_32_bits_are_refused(corpus: Path, tmp_path: Path, seed: in
 
 class StoppedError(Exception):
     """Training that someone stopped."""
+
+
+def stop(*_: object) -> None:
+    raise StoppedError
 
 
 def stop_at(look: int) -> Callable[[str, Moment], None]:
@@ -254,9 +300,6 @@ def test_what_a_killed_process_was_writing_is_cleared_away(corpus: Path, tmp_pat
 def test_training_that_was_stopped_before_its_weights_were_written_only_writes_them(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise StoppedError
-
     whole = train(setup(corpus), tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(training, "save_model", stop)
@@ -466,20 +509,44 @@ def test_two_labels_make_two_outputs(corpus: Path, tmp_path: Path) -> None:
 # Processes that train together ---------------------------------------------------------------------------------------
 
 _TOGETHER = """
-import sys
+import os, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tests.recognition.small import phase, schedule, setup
-from tests.recognition.test_training import FORGETFUL, SMALL_3, train
+from recognition import training
+from tests.recognition.small import schedule, setup
+from tests.recognition.test_training import train
+
+def slowed(function):
+    def slow(*given):
+        time.sleep(0.3)
+        return function(*given)
+    return slow
+
+if os.environ["RANK"] == "0":
+    training.save_model = slowed(training.save_model)
+else:
+    training.load_checkpoint = slowed(training.load_checkpoint)
+    training.save_model = training.save_checkpoint = training._write_log = None
+    training.Recognition.check = lambda self, network: {"score": 0.0}
+
 corpus, out = map(Path, sys.argv[1:])
-for seed in (0, 1):
-    train(setup(corpus, schedule=schedule(batch=5)), out, seed=seed)
+for seed in (2, 0, 1):
+    assert train(setup(corpus, schedule=schedule(batch=5, patience=1)), out, seed=seed).path.exists()
 """
 
 
-def test_two_processes_train_the_network_of_one(corpus: Path, tmp_path: Path) -> None:
-    """The small network draws nothing; its gradients are summed in another order."""
+def test_two_processes_train_the_network_of_one(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small network draws nothing; its gradients are summed in another order.
+
+    Of seed 2 nothing but the weights was left to be written. The first process is slow to write; the other is slow to
+    read, writes nothing, and sees other scores.
+    """
+    few = setup(corpus, schedule=schedule(batch=5, patience=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "save_model", stop)
+        with pytest.raises(StoppedError):
+            train(few, tmp_path / "two", seed=2)
     script = tmp_path / "together.py"
     script.write_text(_TOGETHER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
@@ -493,8 +560,8 @@ def test_two_processes_train_the_network_of_one(corpus: Path, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for seed in (0, 1):
-        alone = train(setup(corpus, schedule=schedule(batch=5)), tmp_path / "one", seed=seed)
+    for seed in (0, 1, 2):
+        alone = train(few, tmp_path / "one", seed=seed)
         together = tmp_path / "two" / alone.path.name
         for name, value in weights(alone.path).items():
             np.testing.assert_allclose(weights(together)[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
