@@ -21,12 +21,20 @@ _FIGURES = {"rd": ("reference",), "sheet": ("task",), "figure1": ("task", "frame
 _QUALITIES = ("strred", "li3ddct")
 
 
+_LIBRARIES = {
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
+    "OMP_WAIT_POLICY": "passive",  # torch's threads else spin while they wait, and starve whatever runs beside them
+    "THP_MEM_ALLOC_ENABLE": "1",  # the system clears new memory of torch's large tensors by 2 MB, not by 4 kB
+}
+"""Settings of libraries, which are read when these are first used; what the user set stays."""
+
+
 class _Group(click.Group):
     """Turns the refusals of codecsim into one message and an exit status: 2 for usage, 1 otherwise."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # NumPy is not imported yet: the products here are small, and a second BLAS thread only starves the codecs.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        for name, value in _LIBRARIES.items():
+            os.environ.setdefault(name, value)
         try:
             return super().invoke(ctx)
         except CodecsimError as error:

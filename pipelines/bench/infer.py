@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from codecsim.corpus import HR_SIDE
 from pipelines.bench.timing import alternated, seconds
 from pipelines.bench.work import forward_flops, peak_bytes, product_flops_per_second, setting
 from recognition.devices import Precision, arithmetic, get_device
@@ -19,20 +20,13 @@ _SIDE = 24
 _BATCHES = {"cpu": 8, "cuda": 64}
 
 
-def run_infer(
-    *, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant, n_batches: int | None = None
-) -> Iterator[str]:
-    """Measure inference with the valence CNN, and yield a line of result each.
-
-    Parameters
-    ----------
-    n_batches : full batches that are told at once; None for as many as take about a second
-    """
+def run_infer(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:
+    """Measure inference with the valence CNN, and yield a line of result each."""
     place = get_device(device)
     batch = BATCH[place.type]
-    n_frames = batch * (n_batches or _BATCHES[place.type])
+    n_frames = batch * _BATCHES[place.type]
     network = ValenceCNN(variant=variant)
-    work = forward_flops(network, torch.zeros(1, 1, 96, 96))
+    work = forward_flops(network, torch.zeros(1, 1, HR_SIDE, HR_SIDE))
     yield setting(place)
     yield f"valence CNN, {variant}: {work:,} FLOPs a frame; {n_frames} frames of {_SIDE}×{_SIDE}, batches of {batch}"
     frames = np.random.default_rng(0).integers(0, 256, (n_frames, _SIDE, _SIDE), np.uint8)

@@ -42,18 +42,11 @@ class _Subject:
         return torch.rand(self.phase.batch, 1, side, side)
 
 
-def run_train(
-    *, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant, n_steps: int | None = None
-) -> Iterator[str]:
-    """Measure training of the valence CNN and of SR-FCN, and yield a line of result each.
-
-    Parameters
-    ----------
-    n_steps : steps a measurement; None for as many as take a few seconds
-    """
+def run_train(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:
+    """Measure training of the valence CNN and of SR-FCN, and yield a line of result each."""
     place = get_device(device)
     yield setting(place)
-    for each in _subjects(place, variant, n_steps or _STEPS[place.type]):
+    for each in _subjects(place, variant):
         phase = each.phase
         work = _TIMES_FORWARD * forward_flops(each.build(), each.inputs[:1])
         side = phase.patch or HR_SIDE
@@ -78,8 +71,8 @@ def run_train(
             )
 
 
-def _subjects(device: torch.device, variant: Variant, n_steps: int) -> Iterator[_Subject]:
-    schedule = get_schedule("cpu" if device.type == "cpu" else "gpu")
+def _subjects(device: torch.device, variant: Variant) -> Iterator[_Subject]:
+    schedule, n_steps = get_schedule("cpu" if device.type == "cpu" else "gpu"), _STEPS[device.type]
     scratch, sr = (
         replace(phase, iterations=n_steps, check_every=n_steps, check_frames=_N_FOLD)
         for phase in (schedule.scratch, schedule.sr)
