@@ -116,7 +116,7 @@ class Predictor:
             return np.asarray(torch.cat(parts).float().cpu().numpy())
 
     def _infer(self, frames: Frames) -> Tensor:
-        small = torch.from_numpy(np.ascontiguousarray(frames))
+        small = torch.from_numpy(frames)
         if self._device.type == "cuda":
             small = small.pin_memory().to(self._device, non_blocking=True)
         predictions: Tensor = self._network(luma(enlarge(small)))

@@ -227,6 +227,24 @@ def test_an_abandoned_stream_stops_its_thread() -> None:
     assert n_fetched == before
 
 
+def test_closing_a_stream_waits_for_what_is_being_fetched() -> None:
+    begun, finished = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[np.ndarray]:
+        yield noise(1)
+        begun.set()
+        time.sleep(0.1)
+        finished.set()
+        yield noise(1)
+
+    stream = Predictor(Watched(), batch=1).stream(slow())
+    next(stream)
+    assert begun.wait(10)
+    stream.close()
+    assert finished.is_set()
+    assert fetching() == []
+
+
 def test_a_network_that_fails_stops_the_thread() -> None:
     stream = Predictor(Watched(0, lambda: RuntimeError("a bug")), batch=1).stream(noise(1) for _ in range(100))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from codecsim.errors import CodecsimError, StoreError, UsageError
+from recognition import models
 from recognition.methods import get_method
 from recognition.models import (
     SCHEMA,
@@ -310,8 +311,13 @@ def test_tensors_without_what_belongs_beside_them_are_refused(tmp_path: Path) ->
 
 
 def test_a_model_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: object, target: Path, **__: object) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(models, "save_file", half)
     before = path.read_bytes()
-    with pytest.raises(TypeError):
-        save_model(path, SmallNetwork(1), {"method": object()})
+    with pytest.raises(StoreError, match="No space left on device; what was finished before is kept"):
+        save_model(path, SmallNetwork(1), OF_SMALL)
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == [path.name]
