@@ -164,7 +164,7 @@ def _tested(path: Path, method: Method, faces: Faces, *, s: int, split: str, set
     mark = _mark(path, frames, s, setup.precision)
     kept = path.with_suffix(f".{split}.s{s}.npy")
     known = kept.with_suffix(".json")
-    if kept.exists() and known.exists() and json.loads(known.read_text(encoding="utf-8")) != mark:
+    if kept.exists() and known.exists() and json.loads(known.read_text(encoding="utf-8")) == mark:
         return np.asarray(np.load(kept, allow_pickle=False), np.float64)
     predictor = Predictor(load_model(path, method=method).network, device=setup.device, precision=setup.precision)
     edges = np.flatnonzero(faces.recordings[1:] != faces.recordings[:-1]) + 1
