@@ -39,3 +39,7 @@ class StoreError(CodecsimError, OSError):
 
 class MetricError(CodecsimError, ValueError):
     """Predictions and targets that cannot be compared: other shapes, or no prediction where there is a label."""
+
+
+class TrainingError(CodecsimError, ArithmeticError):
+    """Training that went astray: a loss that is no number. What was good before is kept."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
+from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE, KeyValue, Names, Ranges
 from pipelines.preparing import prepare
@@ -20,12 +21,20 @@ _FIGURES = {"rd": ("reference",), "sheet": ("task",), "figure1": ("task", "frame
 _QUALITIES = ("strred", "li3ddct")
 
 
+_LIBRARIES = {
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
+    "OMP_WAIT_POLICY": "passive",  # torch's threads else spin while they wait, and starve whatever runs beside them
+    "THP_MEM_ALLOC_ENABLE": "1",  # the system clears new memory of torch's large tensors by 2 MB, not by 4 kB
+}
+"""Settings of libraries, which are read when these are first used; what the user set stays."""
+
+
 class _Group(click.Group):
     """Turns the refusals of codecsim into one message and an exit status: 2 for usage, 1 otherwise."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # NumPy is not imported yet: the products here are small, and a second BLAS thread only starves the codecs.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        for name, value in _LIBRARIES.items():
+            os.environ.setdefault(name, value)
         try:
             return super().invoke(ctx)
         except CodecsimError as error:
@@ -131,7 +140,7 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
         sys.exit(1)
 
 
-for _command in (prepare, methods, train, table1):
+for _command in (prepare, methods, train, table1, bench):
     main.add_command(_command)
 
 
@@ -334,47 +343,6 @@ def evidence(corpus: Path, task: str, every: int, frontal_degrees: float | None)
     said = f"\n{task}: {first.n_train} frames of train, {first.n_dev} of dev, one in {every}"
     say(said + (f"; always the same class: {first.chance:.3f}" if is_class else ""))
     say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")
-
-
-@main.group()
-def bench() -> None:
-    """Measure speed on this machine, as ratios to outside programs."""
-
-
-@bench.command("encode")
-@click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Interleaved rounds; medians are reported."
-)
-@click.option(
-    "--only",
-    type=Names("benchmark", ("stream", "jobs", "workers", "slices", "memory", "query", "prepare")),
-    default="",
-    help="Run only some.",
-)
-def bench_encode(rounds: int, only: tuple[str, ...]) -> None:
-    """Compare the encoder side with the x264 and ffmpeg programs, where they are installed."""
-    from pipelines.bench.encode import run_encode
-    from pipelines.console import say
-
-    for line in run_encode(rounds=rounds, only=only):
-        say(line)
-
-
-@bench.command("render")
-@click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Subjects a process; the median is reported."
-)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to render.")
-def bench_render(rounds: int, device: str) -> None:
-    """Measure how fast SynthFace is rendered. Needs codecsim[synthetic]."""
-    from codecsim.sources.synthetic.benchmark import check_device
-    from pipelines.console import say
-
-    check_device(device)
-    from pipelines.bench.render import run_render
-
-    for line in run_render(rounds=rounds, device=device):
-        say(line)
 
 
 if __name__ == "__main__":

@@ -154,8 +154,9 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
                 str(each.path),
             ]
         )
-        if each.is_new:
-            plot_history(each.log, each.log.with_suffix(".png"), title=f"{each.name}, seed {each.seed}")
+        picture = each.log.with_suffix(".png")
+        if each.is_new or not picture.exists():
+            plot_history(each.log, picture, title=f"{each.name}, seed {each.seed}")
     say(table(["network", "seed", "best step", "on the fold", "weights"], rows))
     if not any(each.is_new for each in trained):
         note("All of it was there already; --force trains again.")

@@ -36,6 +36,14 @@ def get_device(name: str = "auto") -> torch.device:
     return device
 
 
+def precisions_of(device: torch.device) -> tuple[Precision, ...]:
+    """What the libraries of a device compute in."""
+    if device.type == "cuda":
+        has_tensor_cores = torch.cuda.get_device_capability(device) >= (8, 0)
+        return PRECISIONS if has_tensor_cores else ("fp32",)
+    return ("fp32", "bf16") if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ("fp32",)
+
+
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     """Run networks in ``fp32``, in ``tf32`` (products of 10 bits, on GPUs) or in ``bf16`` (autocast; sums in fp32).

@@ -26,7 +26,7 @@ Predictions = npt.NDArray[np.float32]
 TOLERANCE = {"fp32": 1e-5, "tf32": 5e-3, "bf16": 2e-2}
 """Largest difference of a prediction between batch sizes, by precision, for labels of the order of 1."""
 
-_BATCH = {"cpu": 32, "cuda": 512}
+BATCH = {"cpu": 32, "cuda": 512}
 """On two cores 32 frames are told as quickly as 8 or 128; a GPU wants more."""
 
 _WAITING_FRAMES = 4096  # decoded ahead, at most: 38 MB of HR frames
@@ -47,7 +47,7 @@ class Predictor:
     ) -> None:
         self._device = get_device(device)
         self._precision: Precision = precision
-        self._batch = _BATCH[self._device.type] if batch is None else batch
+        self._batch = BATCH[self._device.type] if batch is None else batch
         if self._batch < 1:
             raise UsageError(f"batches of {batch} frames: 1 or more are allowed")
         self._network = network.eval().to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from codecsim.errors import CodecsimError, UsageError
+from codecsim.errors import TrainingError, UsageError
 from recognition.devices import Precision, arithmetic, is_out_of_memory
 from recognition.parallel import World
 from recognition.schedules import Phase
@@ -26,10 +26,6 @@ Row = dict[str, float]
 
 _DROP = 10.0
 _FEWEST_FRAMES = 1
-
-
-class TrainingError(CodecsimError, ArithmeticError):
-    """Training that went astray: a loss that is no number. What was good before is kept."""
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Trainer:
         ------
         UsageError
             If OUT holds weights that were trained with other settings.
-        recognition.loop.TrainingError
+        TrainingError
             If the loss is no number.
         """
         made = [self.train_sr(method.sr_scale, seed=seed)] if method.start != "none" else []

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,10 +13,14 @@ import av
 
 def interleaved(ours: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
     """Medians over rounds, after a warm-up of each: of the ratio ours / other, and of both times in seconds."""
-    ours(), other()
-    pairs = [(seconds(ours), seconds(other)) for _ in range(rounds)]
-    own, others = zip(*pairs, strict=True)
-    return statistics.median(a / b for a, b in pairs), statistics.median(own), statistics.median(others)
+    taken = alternated(rounds, partial(seconds, ours), partial(seconds, other))
+    own, others = zip(*taken, strict=True)
+    return statistics.median(a / b for a, b in taken), statistics.median(own), statistics.median(others)
+
+
+def alternated(rounds: int, *measures: Callable[[], float]) -> list[tuple[float, ...]]:
+    """What each measure gives in every round, after a warm-up of each: shape=(rounds, measures)."""
+    return [tuple(measure() for measure in measures) for _ in range(rounds + 1)][1:]
 
 
 def seconds(function: Callable[[], object]) -> float:

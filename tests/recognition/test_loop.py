@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from codecsim.errors import UsageError
+from codecsim.errors import TrainingError, UsageError
 from recognition import loop
 from recognition.data import Faces, hold_out, load_faces
 from recognition.devices import Precision
-from recognition.loop import Moment, State, TrainingError, fit
+from recognition.loop import Moment, State, fit
 from recognition.parallel import World
 from recognition.schedules import Phase
 from recognition.tasks import Batch, Recognition, Reconstruction

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from codecsim.corpus import Corpus, corpus_digest
-from codecsim.errors import StoreError, UsageError
+from codecsim.errors import StoreError, TrainingError, UsageError
 from recognition import training
 from recognition.checkpoints import load_checkpoint, save_checkpoint
 from recognition.data import Faces, hold_out, load_faces
-from recognition.loop import Moment, State, TrainingError
+from recognition.loop import Moment, State
 from recognition.methods import get_method
 from recognition.metrics import ccc
 from recognition.models import load_model, read_provenance, read_tensors, write_tensors

@@ -1,0 +1,115 @@
+"""`codecsim bench train` and `bench infer`: what they count, and what they say."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipelines.bench import infer, timing, train, work
+from recognition.devices import Precision, precisions_of
+from recognition.networks import SRFCN, VARIANTS, ValenceCNN
+from recognition.schedules import SCHEDULES
+from tests.pipelines.command import codecsim, refusal
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Batches of two frames, two at once, small products, and no fight over cores."""
+    cpu = SCHEDULES["cpu"]
+    small = {part: replace(getattr(cpu, part), batch=2) for part in ("scratch", "sr")}
+    monkeypatch.setitem(SCHEDULES, "cpu", replace(cpu, **small))
+    monkeypatch.setitem(infer.BATCH, "cpu", 2)
+    monkeypatch.setitem(infer._BATCHES, "cpu", 2)
+    monkeypatch.setitem(train._STEPS, "cpu", 2)
+    monkeypatch.setattr(train, "_N_FOLD", 2)
+    monkeypatch.setitem(work._PRODUCT_SIDE, "cpu", 64)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("network", [*(ValenceCNN(variant=v) for v in VARIANTS), SRFCN(variant="paper")])
+def test_work_is_what_torch_counts_too(network: nn.Module) -> None:
+    inputs = torch.rand(3, 1, 96, 96)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        network.eval()(inputs)
+    assert work.forward_flops(network, inputs) == counted.get_total_flops()
+
+
+def test_work_is_counted_without_a_trace() -> None:
+    network = ValenceCNN(variant="paper")
+    assert work.forward_flops(network, torch.zeros(1, 1, 96, 96)) == 1_223_731_800
+    assert not [layer for layer in network.modules() if layer._forward_hooks]
+
+
+def test_the_first_round_warms_up_and_is_not_counted() -> None:
+    ours, other = iter([9.0, 1.0, 2.0]), iter([9.0, 4.0, 5.0])
+    assert timing.alternated(2, lambda: next(ours), lambda: next(other)) == [(1.0, 4.0), (2.0, 5.0)]
+
+
+@pytest.mark.usefixtures("_small")
+def test_infer_says_its_rate_and_two_ratios_by_precision() -> None:
+    lines = codecsim("bench", "infer", "--rounds", 1, "--device", "cpu", exit_code=0).stdout.splitlines()
+    assert lines[0].startswith("machine: ")
+    assert lines[1] == "valence CNN, paper: 1,223,731,800 FLOPs a frame; 4 frames of 24×24, batches of 2"
+    precisions = precisions_of(torch.device("cpu"))
+    for precision, first, second in zip(precisions, lines[2::2], lines[3::2], strict=True):
+        assert re.fullmatch(
+            rf"{precision}: \d+ frames/s, \d+\.\d\d × the bare network, \d+% of a product's rate", first
+        )
+        assert re.fullmatch(rf"{precision}, every frame twice: \d+\.\d\d × as fast; peak of the process \d+ MB", second)
+
+
+@pytest.mark.usefixtures("_small")
+def test_train_measures_both_networks() -> None:
+    given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32", "--variant", "released")
+    lines = codecsim("bench", "train", *given, exit_code=0).stdout.splitlines()
+    figures = r"\d+ frames/s, \d+\.\d\d × the bare loop, \d+% of a product's rate; peak of the process \d+ MB"
+    assert len(lines) == 5
+    assert lines[1] == "valence CNN, released: 3,680,872,200 FLOPs a frame of 96×96; 2 steps of 2 frames"
+    assert re.fullmatch(f"valence CNN, fp32: {figures}", lines[2])
+    assert lines[3] == "SR-FCN, released: 2,691,225,600 FLOPs a frame of 32×32; 2 steps of 2 frames"
+    assert re.fullmatch(f"SR-FCN, fp32: {figures}", lines[4])
+
+
+@pytest.mark.parametrize("command", ["train", "infer"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--precision", "fp16"), "Invalid value for '--precision': no precision 'fp16'; there are: fp32, tf32, bf16"),
+        (("--device", "tpu"), "device 'tpu': auto, cpu, cuda or cuda:NUMBER are allowed"),
+    ],
+)
+def test_what_there_is_not_is_refused(command: str, given: tuple[str, ...], message: str) -> None:
+    outcome = codecsim("bench", command, *given, exit_code=2)
+    assert refusal(outcome) == message
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_products_are_in_the_precision_that_is_named(
+    precision: Precision, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(work._PRODUCT_SIDE, "cpu", 64)
+    with _Operations() as operations:
+        assert work.product_flops_per_second(precision, torch.device("cpu")) > 0
+    assert operations.found == [("aten::ones", dtype), *[("aten::mm", dtype)] * 2]
+
+
+class _Operations(TorchDispatchMode):
+    """Notes every operation, and the type of what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, torch.dtype]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.found.append((func.name(), made.dtype))
+        return made
