@@ -74,11 +74,11 @@ def test_train_leaves_weights_a_log_and_its_picture_and_a_second_run_trains_noth
     looks = (EVERY, EVERY + 10)
     assert [line.split(", loss")[0] for line in told] == [f"{SMALL_3}: step {step} of {looks[1]}" for step in looks] * 2
     assert [row["step"] for row in log(tmp_path)] == list(map(str, looks))
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
     again = train(corpus, tmp_path, *arguments)
     assert again.stdout == said.stdout
     assert again.stderr == "All of it was there already; --force trains again.\n"
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
 
 
 def test_options_reach_the_training(corpus: Path, tmp_path: Path) -> None:
