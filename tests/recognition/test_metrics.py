@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.regression import ConcordanceCorrCoef, MeanSquaredError, PearsonCorrCoef
 
@@ -107,6 +107,7 @@ def test_three_frames_by_hand() -> None:
     assert rmse([0.3], [0.1]) == pytest.approx(0.2)
 
 
+@settings(deadline=None)
 @given(series)
 def test_properties(pair: np.ndarray) -> None:
     x, y = pair
@@ -124,6 +125,7 @@ def test_properties(pair: np.ndarray) -> None:
     assert ccc(x, x) == 1
 
 
+@settings(deadline=None)
 @given(series, st.randoms(use_true_random=False))
 def test_unlabelled_frames_are_as_if_they_were_not_there(pair: np.ndarray, random: Random) -> None:
     x, y = pair
@@ -203,6 +205,7 @@ def test_a_recording_without_labels_counts_nowhere() -> None:
     assert found.n_recordings == 3
 
 
+@settings(deadline=None)
 @given(st.permutations(range(27)))
 def test_the_order_of_frames_and_recordings_does_not_matter(order: list[int]) -> None:
     predicted, target, recordings, subjects = walks([5, 9, 6, 7])
