@@ -21,7 +21,7 @@ from recognition.data import Faces, hold_out, load_faces
 from recognition.devices import Precision
 from recognition.inference import Predictor
 from recognition.methods import Method
-from recognition.models import load_model, read_provenance
+from recognition.models import load_model, read_provenance, weights_digest
 from recognition.postprocessing import fit
 from recognition.training import Setup, Trained, Trainer
 
@@ -179,5 +179,5 @@ def _tested(path: Path, method: Method, faces: Faces, *, s: int, split: str, set
 
 def _mark(path: Path, frames: npt.NDArray[np.uint8], s: int, precision: Precision) -> dict[str, str | int]:
     """All that predictions depend on."""
-    digests = {"model": hashlib.sha256(path.read_bytes()), "frames": hashlib.sha256(np.ascontiguousarray(frames).data)}
-    return {**{name: each.hexdigest() for name, each in digests.items()}, "s": s, "precision": precision}
+    shown = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+    return {"weights": weights_digest(path), "frames": shown, "s": s, "precision": precision}

@@ -1,5 +1,6 @@
 """`codecsim methods`, `codecsim train`, `codecsim table1`: networks from a corpus, and how they compare."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -129,6 +130,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
     from recognition.models import SR_NAME, read_provenance
     from recognition.training import Trainer
 
+    _look_here_for_modules()
     factors, sr_scale, force = given.pop("factors") or (), given.pop("sr_scale"), given.pop("force")
     trainer = Trainer(_setup(corpus, given), out, force=force, report=_tell)
     stem, _, number = method.rpartition("-")
@@ -195,6 +197,7 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     from recognition.methods import methods as members
     from recognition.training import Trainer
 
+    _look_here_for_modules()
     names, scales, seeds, force = (given.pop(name) for name in ("names", "scales", "seeds", "force"))
     tested = {"split": given.pop("split"), "every": given.pop("test_every"), "postprocess": given.pop("postprocess")}
     setup = _setup(corpus, given)
@@ -209,6 +212,12 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     for name, text in (("table1.md", as_markdown(summary, setup, sys.argv[1:])), ("table1.csv", as_csv(summary))):
         _write(out / name, text)
         say(f"{out / name}")
+
+
+def _look_here_for_modules() -> None:
+    """Networks of one's own may lie in the current folder, which is no place for the modules of a program otherwise."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def _setup(corpus: Path, given: dict[str, Any]) -> "Setup":

@@ -94,7 +94,7 @@ def hardware(device: torch.device) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _reclaimable() -> int:

@@ -279,11 +279,10 @@ def _optimiser(network: nn.Module, phase: Phase, started: Sequence[nn.Parameter]
     last = {id(each) for each in list(network.parameters())[-2:]}
     groups: dict[float, list[nn.Parameter]] = {}
     for name, each in network.named_parameters():
-        if each.requires_grad:
-            rate = phase.started_learning_rate if id(each) in tuned else phase.learning_rate
-            rate *= phase.bias_factor if name.endswith("bias") else 1
-            rate *= phase.last_layer_factor if id(each) in last else 1
-            groups.setdefault(rate, []).append(each)
+        rate = phase.started_learning_rate if id(each) in tuned else phase.learning_rate
+        rate *= phase.bias_factor if name.endswith("bias") else 1
+        rate *= phase.last_layer_factor if id(each) in last else 1
+        groups.setdefault(rate, []).append(each)
     ordered = sorted(groups.items(), key=lambda item: -item[0])
     return torch.optim.SGD(
         [{"params": members, "lr": rate, "full_lr": rate} for rate, members in ordered],

@@ -6,6 +6,7 @@ tensor is read, and a network of the user's own is made only by a factory that t
 file names.
 """
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -138,6 +139,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: opened.get_tensor(name) for name in opened.keys()}, json.loads((opened.metadata() or {})[_KEY])  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise StoreError(f"{path}: damaged ({error})") from error
+
+
+def weights_digest(path: Path) -> str:
+    """SHA-256 (hexadecimal) of the weights of a model alone: trained again to the same ones, it stays the same."""
+    tensors, _ = read_tensors(path)
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}\n".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
 
 
 def origin() -> dict[str, Any]:

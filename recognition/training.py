@@ -5,7 +5,6 @@ a look at the held-out fold; while it is trained, ``NAME.seedN.checkpoint.safete
 """
 
 import csv
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from recognition.devices import Precision, arithmetic, get_device, hardware
 from recognition.loop import Moment, Row, fit
 from recognition.losses import Loss, check_loss
 from recognition.methods import Method, stages
-from recognition.models import SR_NAME, load_model, origin, read_provenance, save_model
+from recognition.models import SR_NAME, load_model, origin, read_provenance, save_model, weights_digest
 from recognition.networks import SRFCN, Variant, check_variant
 from recognition.parallel import join
 from recognition.schedules import Phase, Schedule
@@ -142,7 +141,7 @@ class Trainer:
             "loss": self.setup.loss,
             "trained_on": list(method.trained_on),
             "sr_scale": method.sr_scale,
-            "starts_from": _digest(made[0].path) if made else "",
+            "starts_from": weights_digest(made[0].path) if made else "",
             "own": method.factory is not None,
         }
 
@@ -266,7 +265,3 @@ def _write_log(path: Path, history: Sequence[Row]) -> None:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

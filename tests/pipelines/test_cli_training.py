@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_methods_lists_every_family_and_how_to_name_ones_own() -> None:
         "max-only-s": ("s", "12"),
     }
     assert "Any other: package.module:factory" in said.stdout
+
+
+def test_a_network_of_ones_own_may_lie_in_the_current_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mynet.py").write_text("from tests.recognition.small import SmallNetwork as tiny\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    train(corpus, tmp_path / "out", "--iterations", 1, method="mynet:tiny-4")
+    assert (tmp_path / "out" / "mynet.tiny-4.seed0.safetensors").exists()
 
 
 def test_train_leaves_weights_a_log_and_its_picture_and_a_second_run_trains_nothing(

@@ -23,6 +23,7 @@ from recognition.models import (
     read_provenance,
     read_tensors,
     save_model,
+    weights_digest,
     write_tensors,
 )
 from recognition.networks import SRFCN, ValenceCNN
@@ -321,3 +322,14 @@ def test_a_model_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.Mon
         save_model(path, SmallNetwork(1), OF_SMALL)
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_the_digest_of_weights_is_theirs_alone(tmp_path: Path) -> None:
+    network = ValenceCNN(variant="paper")
+    first, again, other = (tmp_path / f"{name}.safetensors" for name in ("first", "again", "other"))
+    save_model(first, network, {"seconds": 1})
+    save_model(again, network, {"seconds": 2})
+    with torch.no_grad():
+        network.regressor.output.bias += 1
+    save_model(other, network, {"seconds": 1})
+    assert weights_digest(first) == weights_digest(again) != weights_digest(other)
