@@ -1,1 +1,1 @@
-"""The decoder side: how well faces are read from decoded LR frames. Networks are not here yet; see the changelog."""
+"""The decoder side: networks that read faces from decoded LR frames, how they are trained, and how well they read."""
