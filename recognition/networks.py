@@ -37,9 +37,9 @@ SR_BORDER = 8
 
 _SMALLEST_CONTRAST = 1 / 255  # an even image stays even, and its noise is not made a face
 _CONTRAST = 0.25
-"""Deviation that `paper` brings an image to, in luma of 0 … 1: that of a usual picture. The text gives none. With 1, at the
-stated learning rate of 0.01 with momentum 0.9, SR-FCN diverged within 60 steps of 16 frames with each of three seeds, and
-the CNN's loss leapt from 1 to 13; with 0.25 neither happened."""
+"""Deviation that `paper` brings an image to, in luma of 0 … 1: that of a usual picture. The text gives none. With 1, at
+the stated learning rate of 0.01 with momentum 0.9, SR-FCN diverged within 60 steps of 16 frames with each of three
+seeds, and the CNN's loss leapt from 1 to 13; with 0.25 neither happened."""
 
 
 class ValenceCNN(nn.Module):

@@ -109,7 +109,7 @@ SCHEDULES = {
         ),
         Schedule(
             name="cpu",
-            summary="1 000 steps of 16, 2 000 tuned: a method in three to six minutes on two cores",
+            summary="1 000 steps of 16, 2 000 tuned: some minutes a method on two cores",
             sr=Phase(iterations=600, batch=16, check_every=100, check_frames=32, patience=6, patch=32),
             scratch=Phase(iterations=1000, batch=16, check_every=100, check_frames=400, patience=3),
             tuned=Phase(iterations=2000, batch=16, check_every=100, check_frames=400, patience=3),
