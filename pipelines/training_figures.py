@@ -41,4 +41,14 @@ def plot_history(log: str | Path, target: str | Path, *, title: str) -> list[Pat
             for step, before, after in zip(steps, rates, rates[1:], strict=False):
                 if after < before:
                     axes.axvline(step, color="0.6", linewidth=0.8, linestyle=":")
+                    axes.annotate(
+                        "rates ÷ 10",
+                        (step, 1),
+                        xycoords=("data", "axes fraction"),
+                        xytext=(2, -2),
+                        textcoords="offset points",
+                        va="top",
+                        fontsize=7,
+                        color="0.4",
+                    )
     return save(figure, target)
