@@ -1,11 +1,9 @@
 """Table 1: every method trained with several seeds, tested on people that it never saw, and compared.
 
-Predictions are kept beside the weights, so that a table is made again without a network.
+Predictions are kept, so that a table is made again without a network.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codecsim.atomic import replacing
 from codecsim.corpus import Corpus
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale
+from pipelines.predictions import Kept, frames_digest, read_predictions, write_predictions
 from recognition.data import Faces, hold_out, load_faces
-from recognition.devices import Precision
 from recognition.inference import Predictor
 from recognition.methods import Method
 from recognition.models import load_model, read_provenance, weights_digest
-from recognition.postprocessing import fit
-from recognition.training import Setup, Trained, Trainer
+from recognition.postprocessing import Chain, fit
+from recognition.training import Setup, Trainer
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,7 +60,6 @@ class Comparison:
     is_avec2016 : whether the corpus is of the data that the paper's figures are of
     digest : of the corpus
     hardware : that the networks were trained on
-    trained : every network that was needed
     """
 
     cells: tuple[Cell, ...]
@@ -76,7 +72,6 @@ class Comparison:
     is_avec2016: bool
     digest: str
     hardware: tuple[str, ...]
-    trained: tuple[Trained, ...]
 
     def cell(self, family: str, s: int) -> Cell | None:
         """A method at a factor; None where it was not tested there."""
@@ -106,28 +101,35 @@ def compare_methods(
         held-out fold of train, which is tested on every so many frames, too
     """
     setup = trainer.setup
-    faces = _load(setup, split, every)  # first, so that a wrong split is told before any network is trained
-    fold = hold_out(_load(setup, "train", every), fold=setup.fold)[1] if postprocess else None
-    trained = {(method.name, seed): trainer.train(method, seed=seed) for _, method in methods for seed in seeds}
-    wanted = [(family, method, s) for family, method in methods for s in method.tested_on or tuple(scales)]
-    cells = []
-    for number, (family, method, s) in enumerate(wanted):
+    shown = {split: _load(setup, split, every)}  # first, so that a wrong split is told before any network is trained
+    if postprocess:
+        shown["fold"] = hold_out(_load(setup, "train", every), fold=setup.fold)[1]
+    tests = [
+        _Test(trainer, method, seed, method.tested_on or tuple(scales), shown)
+        for _, method in methods
+        for seed in seeds
+    ]
+    for test in tests:
+        test.train()
+    told = {}
+    for number, test in enumerate(tests):
         if report:
-            report("testing", number, len(wanted))
-        paths = [trained[method.name, seed][-1].path for seed in seeds]
-        predicted = [_tested(path, method, faces, s=s, split=split, setup=setup) for path in paths]
-        chains: list[str] = []
-        if fold is not None:
-            known = [_tested(path, method, fold, s=s, split="fold", setup=setup) for path in paths]
-            for k, label in enumerate(setup.labels):
-                for seed, own, told in zip(seeds, known, predicted, strict=True):
-                    chain = fit(own[:, k], fold.targets[:, k].numpy(), recordings=fold.recordings, fps=_rate(fold))
-                    told[:, k] = chain.apply(told[:, k], recordings=faces.recordings, fps=_rate(faces))
+            report("testing", number, len(tests))
+        told[test.method.name, test.seed] = test.predict()
+    faces, cells = shown[split], []
+    for family, method in methods:
+        for s in method.tested_on or tuple(scales):
+            predicted = np.stack([told[method.name, seed][split].predicted[s] for seed in seeds]).astype(np.float64)
+            chains: list[str] = []
+            for seed, own in zip(seeds, predicted, strict=True) if postprocess else ():
+                known = told[method.name, seed]["fold"].predicted[s]
+                for k, label in enumerate(setup.labels):
+                    chain = _chain(known[:, k], shown["fold"], k)
+                    own[:, k] = chain.apply(own[:, k], recordings=faces.recordings, fps=_rate(faces))
                     chains.append(f"{method.name} at s = {s}, {label}, seed {seed}: {chain.explain()}")
-        cells.append(Cell(family, method.name, s, np.stack(predicted), tuple(chains)))
+            cells.append(Cell(family, method.name, s, predicted, tuple(chains)))
     with Corpus(setup.corpus) as opened:
         is_avec2016 = all('"avec2016"' in each.preparation for each in opened.sequences())
-    networks = {each.path: each for chain in trained.values() for each in chain}
     return Comparison(
         cells=tuple(cells),
         targets=faces.targets.numpy().astype(np.float64),
@@ -138,9 +140,77 @@ def compare_methods(
         every=every,
         is_avec2016=is_avec2016,
         digest=faces.digest,
-        hardware=tuple(dict.fromkeys(str(read_provenance(path)["hardware"]) for path in networks)),
-        trained=tuple(networks.values()),
+        hardware=tuple(dict.fromkeys(str(each[split].made_by["hardware"]) for each in told.values())),
     )
+
+
+class _Test:
+    """One network of a method at its factors, with what is kept of it from before.
+
+    Parameters
+    ----------
+    shown : splits by name
+    """
+
+    def __init__(
+        self, trainer: Trainer, method: Method, seed: int, factors: Sequence[int], shown: Mapping[str, Faces]
+    ) -> None:
+        self.method = method
+        self.seed = seed
+        self._trainer = trainer
+        self._factors = factors
+        self._shown = shown
+        self._weights: Path | None = None
+
+    def train(self) -> None:
+        """Train the network; not where its weights are gone, and all that they told is kept."""
+        if self._trainer.path(self.method.name, self.seed).exists() or not self._is_kept():
+            self._weights = self._trainer.train(self.method, seed=self.seed)[-1].path
+
+    def predict(self) -> dict[str, Kept]:
+        """Predictions of every split: as they were kept, or now."""
+        return {split: self._predict(split, faces) for split, faces in self._shown.items()}
+
+    def _is_kept(self) -> bool:
+        settings = self._trainer.settings(self.method, seed=self.seed)
+        kept = {split: read_predictions(self._path(split)) for split in self._shown}
+        return not self._trainer.force and all(
+            known is not None
+            and known.is_of(settings, frames_digest(self._shown[split]))
+            and set(self._factors) <= known.predicted.keys()
+            for split, known in kept.items()
+        )
+
+    def _predict(self, split: str, faces: Faces) -> Kept:
+        path = self._path(split)
+        known = read_predictions(path)
+        if self._weights is None:
+            assert known is not None
+            return known
+        provenance = read_provenance(self._weights)
+        made_by = {
+            "settings": provenance["settings"],
+            "weights": weights_digest(self._weights),
+            "frames": frames_digest(faces),
+            **{name: provenance[name] for name in ("hardware", "versions", "revision")},
+        }
+        predicted = dict(known.predicted) if known is not None and known.made_by == made_by else {}
+        missing = [s for s in self._factors if s not in predicted]
+        if missing:
+            setup = self._trainer.setup
+            network = load_model(self._weights, method=self.method).network
+            predictor = Predictor(network, device=setup.device, precision=setup.precision)
+            frames = faces.frames.numpy()
+            recordings = np.split(frames, np.flatnonzero(faces.recordings[1:] != faces.recordings[:-1]) + 1)
+            for s in missing:
+                sequences = (downscale(part, s) if s > 1 else part for part in recordings)
+                predicted[s] = np.concatenate(list(predictor.stream(sequences)))
+            write_predictions(path, Kept(made_by, predicted))
+        return Kept(made_by, predicted)
+
+    def _path(self, split: str) -> Path:
+        weights = self._trainer.path(self.method.name, self.seed)
+        return weights.parent / "predictions" / f"{weights.stem}.{split}.npz"
 
 
 def _load(setup: Setup, split: str, every: int) -> Faces:
@@ -158,26 +228,6 @@ def _rate(faces: Faces) -> float:
     return float(rates[0])
 
 
-def _tested(path: Path, method: Method, faces: Faces, *, s: int, split: str, setup: Setup) -> Floats:
-    """Predictions of a network at a factor, shape=(N, K): as they were kept, or now."""
-    frames = faces.frames.numpy()
-    mark = _mark(path, frames, s, setup.precision)
-    kept = path.with_suffix(f".{split}.s{s}.npy")
-    known = kept.with_suffix(".json")
-    if kept.exists() and known.exists() and json.loads(known.read_text(encoding="utf-8")) == mark:
-        return np.asarray(np.load(kept, allow_pickle=False), np.float64)
-    predictor = Predictor(load_model(path, method=method).network, device=setup.device, precision=setup.precision)
-    edges = np.flatnonzero(faces.recordings[1:] != faces.recordings[:-1]) + 1
-    sequences = (downscale(part, s) if s > 1 else part for part in np.split(frames, edges))
-    predicted = np.concatenate(list(predictor.stream(sequences)))
-    with replacing(kept) as temporary, temporary.open("wb") as file:
-        np.save(file, predicted)
-    with replacing(known) as temporary:
-        temporary.write_text(json.dumps(mark), encoding="utf-8")
-    return predicted.astype(np.float64)
-
-
-def _mark(path: Path, frames: npt.NDArray[np.uint8], s: int, precision: Precision) -> dict[str, str | int]:
-    """All that predictions depend on."""
-    shown = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
-    return {"weights": weights_digest(path), "frames": shown, "s": s, "precision": precision}
+def _chain(predicted: npt.NDArray[np.float32], fold: Faces, k: int) -> Chain:
+    """Post-processing of one label, as the fold asks for it."""
+    return fit(predicted, fold.targets[:, k].numpy(), recordings=fold.recordings, fps=_rate(fold))

@@ -31,7 +31,9 @@ SCHEMA_VERSION = 1
 SR_NAME = "sr-fcn"
 
 _KEY = "codecsim"
-_PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save: a zip archive since 1.6, a bare pickle before
+_PICKLES = (b"PK\x03\x04", b"\x80")
+"""What torch.save writes begins so: a zip archive since 1.6, a bare pickle before. Safetensors begin with eight bytes of
+a length, any of them, and ``{``."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,8 @@ def _opened(path: Path) -> Any:
     if not path.is_file():
         raise StoreError(f"{path}: no such file; a model (*.safetensors) is needed")
     with path.open("rb") as file:
-        first = file.read(4)
-    if first.startswith(_PICKLES):
+        first = file.read(9)
+    if first.startswith(_PICKLES) and first[8:] != b"{":
         raise StoreError(
             f"{path}: a pickle, as torch.save writes it: opening one runs what it says, so codecsim never does. "
             "Save the weights as safetensors"

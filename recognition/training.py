@@ -95,7 +95,7 @@ class Trainer:
     def __init__(self, setup: Setup, out: Path, *, force: bool = False, report: Report | None = None) -> None:
         self.setup = setup
         self.out = out
-        self._force = force
+        self.force = force
         self._made: set[Path] = set()
         self._report = report
         self._world, self._device = join(get_device(setup.device))
@@ -133,17 +133,9 @@ class Trainer:
         made = [self.train_sr(method.sr_scale, seed=seed)] if method.start != "none" else []
         sr = load_model(made[0].path).network if made else None
         assert sr is None or isinstance(sr, SRFCN)
-        schedule = self.setup.schedule
-        phase = {"none": schedule.scratch, "tuned": schedule.tuned}.get(method.start, schedule.frozen)
-        settings = {
-            **self._settings(method.name, phase, seed),
-            "labels": list(self.setup.labels),
-            "loss": self.setup.loss,
-            "trained_on": list(method.trained_on),
-            "sr_scale": method.sr_scale,
-            "starts_from": weights_digest(made[0].path) if made else "",
-            "own": method.factory is not None,
-        }
+        phase = self._phase(method)
+        starts_from = weights_digest(made[0].path) if made else ""
+        settings = {**self.settings(method, seed=seed), "starts_from": starts_from}
 
         def task_of(network: nn.Module) -> tuple[nn.Module, Recognition, Sequence[nn.Parameter]]:
             staged = stages(method, network, sr)
@@ -183,6 +175,26 @@ class Trainer:
             name, lambda: SRFCN(variant=self.setup.variant), task_of, phase=phase, seed=seed, settings=settings
         )
 
+    def path(self, name: str, seed: int) -> Path:
+        """Where the weights of a network are, or will be."""
+        return self.out / f"{name.replace(':', '.')}.seed{seed}.safetensors"
+
+    def settings(self, method: Method, *, seed: int) -> dict[str, Any]:
+        """All that decides on the weights of a method, as JSON has it; the SR-FCN stands for its own."""
+        return {
+            **self._settings(method.name, self._phase(method), seed),
+            "labels": list(self.setup.labels),
+            "loss": self.setup.loss,
+            "trained_on": list(method.trained_on),
+            "sr_scale": method.sr_scale,
+            "sr_phase": asdict(self.setup.schedule.sr) if method.start != "none" else {},
+            "own": method.factory is not None,
+        }
+
+    def _phase(self, method: Method) -> Phase:
+        schedule = self.setup.schedule
+        return {"none": schedule.scratch, "tuned": schedule.tuned}.get(method.start, schedule.frozen)
+
     def _settings(self, name: str, phase: Phase, seed: int) -> dict[str, Any]:
         """What decides on the weights, as far as all networks share it."""
         if not 0 <= seed < _SEEDS:
@@ -211,11 +223,11 @@ class Trainer:
         seed: int,
         settings: dict[str, Any],
     ) -> Trained:
-        stem = f"{name.replace(':', '.')}.seed{seed}"
-        path, log, begun = (self.out / f"{stem}.{kind}" for kind in ("safetensors", "csv", "checkpoint.safetensors"))
+        path = self.path(name, seed)
+        log, begun = path.with_suffix(".csv"), path.with_suffix(".checkpoint.safetensors")
         for each in (path, log, begun):
             sweep_leftovers(each)
-        again = self._force and path not in self._made
+        again = self.force and path not in self._made
         if path.exists() and not again:
             if differing := different(read_provenance(path)["settings"], settings):
                 raise UsageError(f"{path}: trained with other settings ({differing}); name another folder, or --force")

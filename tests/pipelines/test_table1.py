@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from codecsim.corpus import CorpusWriter
 from pipelines.comparison import Cell, Comparison
+from pipelines.predictions import read_predictions, write_predictions
 from pipelines.published import table1 as published
 from pipelines.table1 import as_csv, as_text, summarise
 from recognition.metrics import ccc, rmse, score
@@ -36,6 +38,23 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _told(out: Path, name: str) -> npt.NDArray[np.float32]:
+    """Predictions that a table keeps, at s = 4."""
+    kept = read_predictions(out / "predictions" / f"{name}.npz")
+    assert kept is not None
+    return kept.predicted[4]
+
+
+def _mark(out: Path, name: str) -> npt.NDArray[np.float32]:
+    """Change predictions that a table keeps, and give the changed ones."""
+    path = out / "predictions" / f"{name}.npz"
+    kept = read_predictions(path)
+    assert kept is not None
+    changed = kept.predicted[4] + np.float32(1)
+    write_predictions(path, replace(kept, predicted={4: changed}))
+    return changed
+
+
 def _comparison(*, is_avec2016: bool = False) -> Comparison:
     """Two seeds, three subjects of 50 frames; at s = 3 ``joint`` is right, ``lr`` noisy, ``hr`` perfect."""
     subjects = np.repeat(["a", "b", "c"], 50)
@@ -57,7 +76,6 @@ def _comparison(*, is_avec2016: bool = False) -> Comparison:
         is_avec2016=is_avec2016,
         digest="0" * 64,
         hardware=("an abacus",),
-        trained=(),
     )
 
 
@@ -158,13 +176,13 @@ def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: P
     assert networks == sorted(f"{name}.seed{seed}.safetensors" for name in names for seed in (0, 1))
     written = (out / "table1.md").read_text()
     assert "seeds 0, 1" in written
-    assert np.load(out / "mix.seed0.dev.s4.npy").shape == (18, 1)  # 3 people × 6 frames
+    assert _told(out, "mix.seed0.dev").shape == (18, 1)  # 3 people × 6 frames
 
     second = codecsim(*command, exit_code=0)
     assert "step" not in second.stderr
     assert second.stdout == first.stdout
     table = list(csv.DictReader(io.StringIO((out / "table1.csv").read_text())))
-    told = np.stack([np.load(out / f"lr-4.seed{seed}.dev.s4.npy") for seed in (0, 1)])
+    told = np.stack([_told(out, f"lr-4.seed{seed}.dev") for seed in (0, 1)])
     target = _targets(faces)
     expected = np.mean([rmse(one[:, 0], target) for one in told])
     found = next(row for row in table if row["method"] == "lr-4" and row["measure"] == "rmse")
@@ -175,12 +193,49 @@ def test_predictions_are_made_anew_for_other_networks(faces: Path, tmp_path: Pat
     out = tmp_path / "table"
     command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
     codecsim(*command, exit_code=0)
-    before = np.load(out / "lr-4.seed0.dev.s4.npy")
-    np.save(out / "lr-4.seed0.dev.s4.npy", before + 1)
+    marked = _mark(out, "lr-4.seed0.dev")
     codecsim(*command, exit_code=0)
-    assert np.array_equal(np.load(out / "lr-4.seed0.dev.s4.npy"), before + 1)
+    assert np.array_equal(_told(out, "lr-4.seed0.dev"), marked)
     codecsim(*command, "--loss", "ccc", "--force", exit_code=0)
-    assert not np.array_equal(np.load(out / "lr-4.seed0.dev.s4.npy"), before + 1)
+    assert not np.array_equal(_told(out, "lr-4.seed0.dev"), marked)
+
+
+def test_a_table_is_made_again_of_its_predictions_alone(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "lr,joint", "--seeds", "0", *_TINY)
+    first = codecsim(*command, "--postprocess", exit_code=0)
+    for path in out.glob("*.*"):
+        path.unlink()
+    second = codecsim(*command, "--postprocess", exit_code=0)
+    assert second.stdout == first.stdout
+    assert "step" not in second.stderr
+    assert not list(out.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("other", [("--loss", "ccc"), ("--test-every", 2), ("--scales", 3), ("--force",)])
+def test_predictions_of_something_else_do_not_stand_for_a_network(
+    faces: Path, tmp_path: Path, other: tuple[str, ...]
+) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "mix", "--seeds", "0", *_TINY)
+    codecsim(*command, exit_code=0)
+    (out / "mix.seed0.safetensors").unlink()
+    assert "step 2 of 2" in codecsim(*command, *other, exit_code=0).stderr
+
+
+def test_damaged_predictions_are_told(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+    codecsim(*command, exit_code=0)
+    path = out / "predictions" / "lr-4.seed0.dev.npz"
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no zip"):
+        path.write_bytes(damaged)
+        assert "lr-4.seed0.dev.npz: no predictions, or damaged" in refusal(codecsim(*command))
+    np.savez(path, s4=np.zeros((18, 1)))
+    assert "remove it to have them made again" in refusal(codecsim(*command))
+    path.unlink()
+    codecsim(*command, exit_code=0)
 
 
 def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, tmp_path: Path) -> None:
@@ -191,7 +246,7 @@ def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, tmp_path: P
     written = (out / "table1.md").read_text()
     assert "lr-4 at s = 4, valence, seed 0:" in written
     assert "post-processed as listed below" in written
-    assert np.load(out / "lr-4.seed0.fold.s4.npy").shape == (12, 1)  # two of six people
+    assert _told(out, "lr-4.seed0.fold").shape == (12, 1)  # two of six people
     assert chained.stdout != plain.stdout
 
 

@@ -168,6 +168,15 @@ def test_a_pickle_is_refused_unread(tmp_path: Path, is_zip: bool) -> None:
     assert (tmp_path / "sprung").exists()
 
 
+def test_a_model_whose_length_begins_as_a_pickle_does_is_none(tmp_path: Path) -> None:
+    lengths = set()
+    for extra in range(0, 256, 8):  # the length of the header is a multiple of 8
+        path = small_file(tmp_path / "model.safetensors", note="x" * extra)
+        lengths.add(path.read_bytes()[0])
+        assert read_provenance(path)["note"] == "x" * extra
+    assert 0x80 in lengths
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none.safetensors", r"no such file; a model \(\*\.safetensors\) is needed")
     refused(tmp_path, "no such file")
