@@ -11,7 +11,8 @@ Encoding takes about 85 µs a frame, so measuring must not take longer: SSIM is 
 products that smooth four maps, x + y − 256, x − y and their squares, instead of the paper's five. They say the same:
 E[(x+y)²] ± E[(x−y)²] are twice E[x²] + E[y²] and four times E[xy]. The 256 lowers the rounding error in bright areas
 five times: against double precision it is below 1e-6 for a real frame of 96×96, and below 1e-4 for the worst frame of
-a single window. The last digits may differ between BLAS builds. Squared errors, hence PSNR, are exact.
+a single window. The products run on one BLAS thread, since some builds round otherwise on two; the last digits may
+still differ between builds and processors. Squared errors, hence PSNR, are exact.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from codecsim._skvideo import measure
 from codecsim.corpus import HR_SIDE
@@ -258,11 +260,12 @@ class _Comparison:
     def errors_and_ssim(self, reference: Frames, distorted: Frames) -> tuple[Floats, Floats]:
         """Squared error and SSIM of each frame: float64, shape=(T,), twice."""
         errors, similarity = np.full((2, len(reference)), np.nan)
-        for frames in _batches(reference):
-            if self._fits:
-                errors[frames], similarity[frames] = self._batch(reference[frames], distorted[frames])
-            else:
-                errors[frames] = _squared_errors(reference[frames], distorted[frames])
+        with _blas().limit(limits=1, user_api="blas"):
+            for frames in _batches(reference):
+                if self._fits:
+                    errors[frames], similarity[frames] = self._batch(reference[frames], distorted[frames])
+                else:
+                    errors[frames] = _squared_errors(reference[frames], distorted[frames])
         return errors, similarity
 
     def _batch(self, x: Frames, y: Frames) -> tuple[Floats, Floats]:
@@ -313,6 +316,12 @@ class _Comparison:
         a *= p
         product /= a
         return errors, product.sum(axis=2).sum(axis=0, dtype=np.float64) / (rows * columns)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """The libraries that are loaded, looked up once: that takes milliseconds."""
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=64)

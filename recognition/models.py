@@ -32,8 +32,8 @@ SR_NAME = "sr-fcn"
 
 _KEY = "codecsim"
 _PICKLES = (b"PK\x03\x04", b"\x80")
-"""What torch.save writes begins so: a zip archive since 1.6, a bare pickle before. Safetensors begin with eight bytes of
-a length, any of them, and ``{``."""
+"""What torch.save writes begins so: a zip archive since 1.6, a bare pickle before. Safetensors begin with the eight
+bytes of a length, any of them, and ``{``."""
 
 
 @dataclass(frozen=True)

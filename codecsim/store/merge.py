@@ -20,6 +20,10 @@ from codecsim.store.sweep import Sweep, Table
 
 _COPY_BYTES = 2**26
 _ORDER = ("sequence", "codec", "options", "mode", "scale")
+_JOB = ("key", "sequence")
+_PREDICTION = ("sequence", "method", "label", "seed", "scale", "key")
+"""What tells rows apart."""
+
 _VALUES = ("qp_requested", "crf_requested", "bitrate_kbps_requested")
 
 
@@ -57,6 +61,8 @@ def _read_through(part: Sweep) -> None:
     part.raw_streams()
     part.packets_between(0, part.n_packets)
     part.bytes_between(0, part.n_bytes)
+    told = part.raw_predictions()
+    part.predicted_between(0, int(told["n_values"].sum()))
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -67,21 +73,22 @@ def part_files(folder: Path) -> list[Path]:
 def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     """Make `out` of what it held and of the parts in `folder`, then remove these. Returns its number of streams.
 
-    Rows are ordered by sequence, codec, options, mode, factor and operating value. Where a job stands twice, the
-    newer row is kept.
+    Rows are ordered by sequence, codec, options, mode, factor and operating value; predictions by sequence, method,
+    label, seed, factor and key. Where a job, or a prediction, stands twice, the newer row is kept.
     """
     parts = part_files(folder)
     sources = ([out] if out.exists() else []) + parts
-    tables = [_table(path) for path in sources]
-    rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    source = np.repeat(np.arange(len(tables)), [len(table["key"]) for table in tables])
-    order = _order(rows, _newest(rows))
-    rows = {name: values[order] for name, values in rows.items()}
-    features = {name: rows.pop(name) for name in FEATURES}
-    _write(out, attributes, rows, features, sources=sources, source=source[order])
+    tables, told = zip(*(_tables(path) for path in sources), strict=True)
+    streams, predictions = _Rows.of(tables), _Rows.of(told)
+    streams = streams.take(_order(streams.columns, _newest(streams.columns, _JOB)))
+    newest = _newest(predictions.columns, _PREDICTION)
+    keys = [predictions.columns[name][newest] for name in reversed(_PREDICTION)]
+    predictions = predictions.take(newest[np.lexsort(keys)])
+    features = {name: streams.columns.pop(name) for name in FEATURES}
+    _write(out, attributes, streams, features, predictions, sources=sources)
     for part in parts:
         part.unlink()
-    return len(order)
+    return len(streams.source)
 
 
 def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.float64]]]) -> None:
@@ -93,7 +100,7 @@ def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.f
     found : row → measure → value, shape=(1,) for a column and (length,) for a feature
     """
     with Sweep(out) as sweep:
-        rows = sweep.raw_streams()
+        rows, told = sweep.raw_streams(), sweep.raw_predictions()
         features = {name: sweep.features(name) for name in FEATURES}
         attributes = {"grids": sweep.grids, "versions": sweep.versions}
     for row, measures in found.items():
@@ -102,47 +109,89 @@ def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.f
                 features[name][row] = value
             else:
                 rows[name][row] = value[0]
-    _write(out, attributes, rows, features, sources=[out], source=np.zeros(len(rows["key"]), np.intp))
+    _write(out, attributes, _Rows.of([rows]), features, _Rows.of([told]), sources=[out])
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of a table out of several files.
+
+    Attributes
+    ----------
+    columns : shape=(n,) or, of a feature, (n, length)
+    source : which file each row is from, shape=(n,)
+    """
+
+    columns: Table
+    source: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, tables: Sequence[Table]) -> "_Rows":
+        lengths = [len(table["key"]) for table in tables]
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return cls(columns, np.repeat(np.arange(len(tables)), lengths))
+
+    def take(self, chosen: npt.NDArray[np.intp]) -> "_Rows":
+        return _Rows({name: values[chosen] for name, values in self.columns.items()}, self.source[chosen])
 
 
 def _write(
     out: Path,
     attributes: Mapping[str, object],
-    rows: Table,
+    streams: _Rows,
     features: Mapping[str, npt.NDArray[np.float32]],
+    predictions: _Rows,
     *,
     sources: Sequence[Path],
-    source: npt.NDArray[np.intp],
 ) -> None:
-    """Write `out` of rows whose packets and bytes lie in `sources[source]`, where the rows say."""
-    old_offset, old_packet = rows["offset"], rows["first_packet"]
-    rows = rows | {"offset": _starts(rows["n_bytes"]), "first_packet": _starts(rows["n_packets"])}
+    """Write `out` of rows whose packets, bytes and predicted numbers lie in their sources, where the rows say."""
+    rows, told = streams.columns, predictions.columns
+    moved = rows | {"offset": _starts(rows["n_bytes"]), "first_packet": _starts(rows["n_packets"])}
+    bytes_, packets = _Extent(rows["offset"], rows["n_bytes"], 1), _Extent(rows["first_packet"], rows["n_packets"], 1)
+    numbers = _Extent(told["offset"], told["n_values"], told["n_values"].dtype.itemsize)
     with SweepWriter(out, attributes) as writer:
-        writer.streams(rows)
+        writer.streams(moved)
         for name, values in features.items():
             writer.features(name, values)
-        runs = _runs(source, old_offset, rows["n_bytes"], old_packet, rows["n_packets"])
-        for index, same in groupby(runs, key=lambda run: source[run[0]]):
-            with Sweep(sources[int(index)]) as sweep:
-                for start, stop in same:
-                    last, lengths = stop - 1, rows["n_packets"][start:stop]
-                    packets = sweep.packets_between(int(old_packet[start]), int(old_packet[last] + lengths[-1]))
-                    packets["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), lengths)
-                    end = int(old_offset[last] + rows["n_bytes"][last])
-                    writer.append(packets, sweep.bytes_between(int(old_offset[start]), end))
+        for sweep, start, stop in _runs(sources, streams.source, bytes_, packets):
+            copied = sweep.packets_between(*packets.between(start, stop))
+            copied["stream"] = np.repeat(np.arange(start, stop, dtype=np.int32), packets.length[start:stop])
+            writer.append(copied, sweep.bytes_between(*bytes_.between(start, stop)))
+        if len(predictions.source):
+            writer.predictions(told | {"offset": _starts(told["n_values"])})
+            for sweep, start, stop in _runs(sources, predictions.source, numbers):
+                writer.append_predicted(sweep.predicted_between(*numbers.between(start, stop)))
 
 
-def _table(path: Path) -> Table:
-    """Columns and features of one source."""
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where rows lie in a dataset: first item and number of items, shape=(n,), and the bytes of an item."""
+
+    first: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+    item_bytes: int
+
+    def between(self, start: int, stop: int) -> tuple[int, int]:
+        """First item and end of rows that lie end to end."""
+        return int(self.first[start]), int(self.first[stop - 1] + self.length[stop - 1])
+
+    def is_broken(self, row: int) -> bool:
+        """Whether `row` does not follow the one before."""
+        return bool(self.first[row] != self.first[row - 1] + self.length[row - 1])
+
+
+def _tables(path: Path) -> tuple[Table, Table]:
+    """Columns of the streams with their features, and of the predictions, of one source."""
     with Sweep(path) as sweep:
-        return sweep.raw_streams() | {name: sweep.features(name) for name in FEATURES}
+        streams = sweep.raw_streams() | {name: sweep.features(name) for name in FEATURES}
+        return streams, sweep.raw_predictions()
 
 
-def _newest(rows: Table) -> npt.NDArray[np.intp]:
-    """Indices of the last row of each (sequence, key)."""
-    identity = np.char.add(np.char.add(rows["key"], b"/"), rows["sequence"])
-    _, first_of_reversed = np.unique(identity[::-1], return_index=True)
-    return np.asarray(len(identity) - 1 - first_of_reversed)
+def _newest(rows: Table, identity: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Indices of the last row of each identity, the columns that tell rows apart."""
+    numbers = [np.unique(rows[name], return_inverse=True)[1] for name in identity]
+    _, first_of_reversed = np.unique(np.stack(numbers)[:, ::-1], axis=1, return_index=True)
+    return np.asarray(len(rows["key"]) - 1 - first_of_reversed)
 
 
 def _order(rows: Table, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -157,22 +206,23 @@ def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]]).astype(np.int64)
 
 
-def _runs(
-    source: npt.NDArray[np.intp],
-    offset: npt.NDArray[np.int64],
-    n_bytes: npt.NDArray[np.int64],
-    packet: npt.NDArray[np.int64],
-    n_packets: npt.NDArray[np.int64],
-) -> Iterator[tuple[int, int]]:
+def _runs(sources: Sequence[Path], source: npt.NDArray[np.intp], *extents: _Extent) -> Iterator[tuple[Sweep, int, int]]:
     """Ranges of rows that lie end to end in one source, each up to some 64 MB, so that they are copied at once."""
+    for index, same in groupby(_ranges(source, extents), key=lambda run: source[run[0]]):
+        with Sweep(sources[int(index)]) as sweep:
+            for start, stop in same:
+                yield sweep, start, stop
+
+
+def _ranges(source: npt.NDArray[np.intp], extents: Sequence[_Extent]) -> Iterator[tuple[int, int]]:
     start = copied = 0
+    largest = extents[0]
     for row in range(1, len(source) + 1):
-        copied += int(n_bytes[row - 1])
+        copied += int(largest.length[row - 1]) * largest.item_bytes
         if (
             row == len(source)
             or source[row] != source[row - 1]
-            or offset[row] != offset[row - 1] + n_bytes[row - 1]
-            or packet[row] != packet[row - 1] + n_packets[row - 1]
+            or any(extent.is_broken(row) for extent in extents)
             or copied >= _COPY_BYTES
         ):
             yield start, row

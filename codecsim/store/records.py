@@ -15,6 +15,7 @@ import numpy.typing as npt
 from codecsim.hdf5 import put_attributes, replacing_hdf5
 from codecsim.store.schema import (
     PACKET_COLUMNS,
+    PREDICTION_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
     STREAM_COLUMNS,
@@ -43,6 +44,26 @@ class Records:
     bitstream: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What one network told of the frames of one stream, or what a corpus says of them: a number a frame.
+
+    The fields are those of `PREDICTION_COLUMNS`.
+    """
+
+    sequence: str
+    key: str
+    scale: int
+    method: str
+    label: str
+    seed: int
+    weights: str
+    precision: str
+    delay_seconds: float
+    every: int
+    values: npt.NDArray[np.float32]
+
+
 def column_array(column: Column, values: Sequence[object]) -> npt.NDArray[np.generic]:
     """A column of `values` in the type that it is stored in."""
     if column.dtype == "text":
@@ -55,6 +76,23 @@ def write_part(path: Path, records: Records) -> None:
     with SweepWriter(path) as writer:
         writer.streams(records.streams)
         writer.append(records.packets, records.bitstream)
+
+
+def write_predictions(path: Path, series: Sequence[Series]) -> None:
+    """Write a part that holds predictions alone."""
+    lengths = np.array([len(each.values) for each in series], np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    known = {"n_values": lengths, "offset": starts}
+    columns = {
+        column.name: known[column.name]
+        if column.name in known
+        else column_array(column, [getattr(each, column.name) for each in series])
+        for column in PREDICTION_COLUMNS
+    }
+    with SweepWriter(path) as writer:
+        writer.streams({column.name: column_array(column, []) for column in STREAM_COLUMNS})
+        writer.predictions(columns)
+        writer.append_predicted(np.concatenate([each.values for each in series]))
 
 
 class SweepWriter:
@@ -71,6 +109,7 @@ class SweepWriter:
     def __init__(self, path: Path, attributes: Mapping[str, object] | None = None) -> None:
         self._path = path
         self._attributes = dict(attributes or {})
+        self._predicted: _Appender | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -95,11 +134,17 @@ class SweepWriter:
 
     def streams(self, streams: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Write all columns of /streams."""
-        for column in STREAM_COLUMNS:
-            values = streams[column.name]
-            if column.dtype == "text":
-                values = values.astype(h5py.string_dtype("utf-8", max(1, values.dtype.itemsize)))
-            self._file.create_dataset(f"streams/{column.name}", data=values)
+        self._table("streams", STREAM_COLUMNS, streams)
+
+    def predictions(self, predictions: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Write all columns of /predictions; the numbers themselves are appended."""
+        self._table("predictions", PREDICTION_COLUMNS, predictions)
+        self._predicted = self._appender("predicted", np.dtype(np.float32), _BYTES_A_CHUNK)
+
+    def append_predicted(self, values: npt.NDArray[np.float32]) -> None:
+        """Append numbers to /predicted."""
+        assert self._predicted is not None
+        self._predicted.append(values)
 
     def features(self, name: str, values: npt.NDArray[np.float32]) -> None:
         """Write a vector-valued measure, shape=(n_streams, length), where any of it is known."""
@@ -112,10 +157,18 @@ class SweepWriter:
             appender.append(packets[name])
         self._bitstream.append(bitstream)
 
+    def _table(self, group: str, columns: Sequence[Column], values: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        for column in columns:
+            held = values[column.name]
+            if column.dtype == "text":
+                held = held.astype(h5py.string_dtype("utf-8", max(1, held.dtype.itemsize)))
+            self._file.create_dataset(f"{group}/{column.name}", data=held)
+
     def _flush(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            for appender in (*self._packets.values(), self._bitstream):
-                appender.flush()
+            for appender in (*self._packets.values(), self._bitstream, self._predicted):
+                if appender is not None:
+                    appender.flush()
 
     def _appender(self, name: str, dtype: np.dtype[np.generic], chunk: int, *, compressed: bool = True) -> "_Appender":
         filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed else {}

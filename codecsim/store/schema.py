@@ -6,6 +6,10 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
     /packets/COLUMN     one 1-D dataset a column, a row a coded frame, in decoding order within its stream
     /features/NAME      one 2-D dataset a vector-valued measure, a row a stream; only where it was asked for
     /bitstream          uint8, all elementary streams end to end
+    /predictions/COLUMN one 1-D dataset a column, a row a series of numbers over frames: what one network told of one
+                        stream, or of frames that were never coded; and what the corpus says of them. Only where frames
+                        were recognised
+    /predicted          float32, all series end to end
 
 Root attributes: `grids`, the sweeps that were asked for (JSON list), and `versions` (JSON object). A part, what one
 batch of jobs leaves until the end of a sweep, is a small sweep file.
@@ -78,6 +82,21 @@ STREAM_COLUMNS = (
     Column("encode_seconds", "float32", "wall-clock time of the encoder"),
     Column("stream_sha256", "text", "SHA-256 of the elementary stream"),
     Column("decoded_sha256", "text", "SHA-256 of the decoded LR frames"),
+)
+
+PREDICTION_COLUMNS = (
+    Column("sequence", "text", "name of the sequence"),
+    Column("key", "text", "content key of the stream whose frames were shown; empty for frames that were never coded"),
+    Column("scale", "int64", "factor s of the frames that were shown; 1: HR"),
+    Column("method", "text", "name of the method; truth: what the corpus says"),
+    Column("label", "text", "what is told, such as valence"),
+    Column("seed", "int64", "training seed of the network; -1 where there is none"),
+    Column("weights", "text", "SHA-256 of the network's weights; of the corpus' labels it is empty"),
+    Column("precision", "text", "arithmetic of the network: fp32, tf32 or bf16"),
+    Column("delay_seconds", "float64", "how long labels lag behind frames, as the network was trained"),
+    Column("every", "int64", "every so many frames were shown, from the first one on"),
+    Column("n_values", "int64", "length of the series"),
+    Column("offset", "int64", "where it starts in /predicted"),
 )
 
 FEATURES = {"li3ddct": 315}

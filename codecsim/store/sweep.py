@@ -14,6 +14,7 @@ from codecsim.hdf5 import DAMAGE, is_stored, member, open_hdf5, text
 from codecsim.store.schema import (
     FEATURES,
     PACKET_COLUMNS,
+    PREDICTION_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
     STREAM_COLUMNS,
@@ -102,11 +103,13 @@ class Sweep:
         dataset = self._datasets.get(f"streams/{name}")
         if dataset is None:
             raise UsageError(f"no column {name!r}; there are: {', '.join(column.name for column in STREAM_COLUMNS)}")
-        values = self._read(dataset)
+        return self._text(self._read(dataset), f"/streams/{name}")
+
+    def _text(self, values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         try:
             return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
         except UnicodeDecodeError as error:
-            raise StoreError(f"{self.path}: {dataset.name} is damaged ({error})") from error
+            raise StoreError(f"{self.path}: {name} is damaged ({error})") from error
 
     def raw_streams(self) -> Table:
         """All columns as they are stored: text as UTF-8 bytes."""
@@ -123,6 +126,24 @@ class Sweep:
         if dataset.shape != shape:
             raise StoreError(f"{self.path}: /features/{name} is {dataset.shape}, not {shape}; the file is damaged")
         return self._read(dataset)
+
+    @property
+    def predictions(self) -> Table:
+        """All columns of /predictions, a row a series of numbers; text as str. Without rows where nothing was told."""
+        return {name: self._text(values, f"/predictions/{name}") for name, values in self.raw_predictions().items()}
+
+    def raw_predictions(self) -> Table:
+        """The columns of /predictions as they are stored: text as UTF-8 bytes."""
+        if "predicted" not in self._datasets:
+            return {column.name: np.empty(0, storage_dtype(column)) for column in PREDICTION_COLUMNS}
+        return {column.name: self._read(self._datasets[f"predictions/{column.name}"]) for column in PREDICTION_COLUMNS}
+
+    def predicted_between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Numbers `start` (inclusive) to `stop` (exclusive) of /predicted."""
+        held = self._datasets["predicted"].shape[0] if "predicted" in self._datasets else 0
+        if not 0 <= start <= stop <= held:
+            raise StoreError(f"{self.path}: predictions {start} to {stop} lie outside the {held} that it holds")
+        return self._read(self._datasets["predicted"], slice(start, stop)) if held else np.empty(0, np.float32)
 
     def bitstream(self, row: int) -> bytes:
         """The elementary stream of one row."""
@@ -199,7 +220,11 @@ class Sweep:
             raise StoreError(f"{self.path}: its attribute {name!r} is damaged ({error})") from error
 
     def _check(self) -> None:
-        for group, columns in (("streams", STREAM_COLUMNS), ("packets", PACKET_COLUMNS)):
+        groups = {"streams": STREAM_COLUMNS, "packets": PACKET_COLUMNS}
+        if "predictions" in self._file or "predicted" in self._file:
+            groups["predictions"] = PREDICTION_COLUMNS
+            self._opened("predicted", Column("predicted", "float32", ""))
+        for group, columns in groups.items():
             lengths = {self._opened(f"{group}/{column.name}", column).shape for column in columns}
             if len(lengths) != 1 or len(next(iter(lengths))) != 1:
                 raise StoreError(f"{self.path}: the columns of /{group} have different lengths; the file is damaged")

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
+from threadpoolctl import threadpool_limits
 
 from codecsim import _skvideo
 from codecsim.errors import UsageError
@@ -102,6 +103,15 @@ class TestPsnr:
 
 
 class TestSsim:
+    @pytest.mark.parametrize("scale", [3, 4])
+    def test_the_number_of_threads_does_not_matter(self, clip, scale):
+        small = [downscale(frames[:100], scale) for frames in clip]
+        found = []
+        for threads in (1, 2, 4):
+            with threadpool_limits(threads, user_api="blas"):
+                found.append(ssim(*small).tolist())
+        assert found[0] == found[1] == found[2]
+
     def test_equals_scikit_video(self, pair):
         np.testing.assert_allclose(ssim(*pair), _skvideo.measure("ssim", *pair), rtol=0, atol=SSIM_TO_SKVIDEO)
 
