@@ -16,7 +16,7 @@ from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines.style import STYLE, checked_target, save
-from pipelines.tables import Point, points, pooled_bpp, sequences_of
+from pipelines.tables import Point, points, pooled_rate, sequences_of
 
 _COLOURS = {
     1: "#000000",
@@ -105,7 +105,7 @@ def _rd_figure(sweep: Sweep, reference: str, rows: list[int] | None) -> Figure:
         for line, (quality, quality_label) in enumerate(_QUALITIES.items()):
             axis = axes[line, column]
             for (label, mode, scale), members in curves.items():
-                rates = np.array([_pooled_rate(sweep, point, rate) for point in members])
+                rates = np.array([pooled_rate(sweep, point, rate) for point in members])
                 values = [sweep.streams[quality.format(reference)][point.rows] for point in members]
                 _curve(axis, rates, values, linestyle=styles[label, mode], **_scale_style(scale))
             axis.set_xscale("log")
@@ -148,13 +148,6 @@ def _curve(axis: Any, rates: npt.NDArray[np.float64], values: list[npt.NDArray[n
 
 def _scale_style(scale: int) -> dict[str, Any]:
     return {"color": _COLOURS.get(scale, "#999999"), "marker": _MARKERS.get(scale, ".")}
-
-
-def _pooled_rate(sweep: Sweep, point: Point, rate: str) -> float:
-    if rate == "rate_kbps":
-        seconds = sweep.streams["n_frames"][point.rows] / sweep.streams["fps"][point.rows]
-        return float(np.average(sweep.streams["rate_kbps"][point.rows], weights=seconds))
-    return pooled_bpp(sweep, point, rate.removeprefix("bpp_"))
 
 
 def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:

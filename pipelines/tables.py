@@ -88,6 +88,17 @@ def pooled_bpp(sweep: Sweep, point: Point, area: str = "lr") -> float:
     return float(streams["bits_total"][rows].sum() / pixels.sum())
 
 
+def pooled_kbps(sweep: Sweep, point: Point) -> float:
+    """Bits of all sequences ÷ seconds of all sequences, in kbit/s."""
+    streams, rows = sweep.streams, point.rows
+    return float(np.average(streams["rate_kbps"][rows], weights=streams["n_frames"][rows] / streams["fps"][rows]))
+
+
+def pooled_rate(sweep: Sweep, point: Point, rate: str) -> float:
+    """One of ``bpp_lr``, ``bpp_coded``, ``bpp_hr`` and ``rate_kbps``, pooled."""
+    return pooled_kbps(sweep, point) if rate == "rate_kbps" else pooled_bpp(sweep, point, rate.removeprefix("bpp_"))
+
+
 def summary(sweep: Sweep) -> Rows:
     """One row a codec and factor: sizes, operating values, rates and qualities."""
     streams = sweep.streams

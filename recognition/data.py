@@ -7,6 +7,7 @@ than the device holds is refused; every so many frames of it can be taken, since
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from codecsim.sources.datasets.folds import subject_folds
 from recognition.devices import free_bytes
 
 Texts = npt.NDArray[np.str_]
+Real = TypeVar("Real", np.float32, np.float64)
 
 _SHARE_OF_MEMORY = 0.6  # networks, activations and copies take the rest
 _FOLDS = 6
@@ -99,7 +101,7 @@ def load_faces(
         frames, targets, recordings, subjects, rates = [], [], [], [], []
         for each in chosen:
             target = np.stack([_label(opened, each.name, label, each.tasks) for label in labels], 1)
-            target = _moved(target, round(delay_seconds * each.fps))[::every]
+            target = moved(target, round(delay_seconds * each.fps))[::every]
             known = np.isfinite(target).any(1)
             frames.append(torch.from_numpy(opened.frames(each.name)[::every][known]).to(device))
             targets.append(target[known])
@@ -143,6 +145,15 @@ def hold_out(faces: Faces, *, fold: int = 0) -> tuple[Faces, Faces]:
     return faces.take(~held), faces.take(held)
 
 
+def moved(target: npt.NDArray[Real], n_frames: int) -> npt.NDArray[Real]:
+    """Labels, shape=(T, …), each `n_frames` earlier; NaN at the end, where none is left."""
+    if n_frames == 0:
+        return target
+    earlier = np.full_like(target, np.nan)
+    earlier[:-n_frames] = target[n_frames:]
+    return earlier
+
+
 def _label(opened: Corpus, name: str, label: str, tasks: tuple[str, ...]) -> npt.NDArray[np.float32]:
     if label not in tasks:
         there = f"it has {', '.join(tasks)}" if tasks else "it has no labels at all"
@@ -151,14 +162,6 @@ def _label(opened: Corpus, name: str, label: str, tasks: tuple[str, ...]) -> npt
     if values.dtype.kind != "f":
         raise UsageError(f"{opened.path}: label {label!r} is a class; labels that are numbers over time are needed")
     return values.astype(np.float32)
-
-
-def _moved(target: npt.NDArray[np.float32], n_frames: int) -> npt.NDArray[np.float32]:
-    if n_frames == 0:
-        return target
-    moved = np.full_like(target, np.nan)
-    moved[:-n_frames] = target[n_frames:]
-    return moved
 
 
 def _check_room(n_frames: int, device: torch.device, corpus: str | Path) -> None:

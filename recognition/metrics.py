@@ -205,7 +205,8 @@ def bootstrap(
     Parameters
     ----------
     predicted : shape=(T,), or (S, T) for S trained models, whose scores are averaged
-    target, recordings, subjects : as in `score`
+    target : as in `score`, or shape=(S, T) where each model has targets of its own
+    recordings, subjects : as in `score`
     resamples : how many; 10 000 settle both ends of a 95 % interval to about 1 % of its width
     seed : of the draws; the same seed gives the same draws for the same number of subjects, resamples and models
     level : share of the resamples between the ends

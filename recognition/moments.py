@@ -114,7 +114,7 @@ def summed_up(
             "give each face track a recording of its own"
         )
     belongs = (whose == np.arange(subject.max(initial=-1) + 1)[:, None]).astype(np.float64)
-    return [Moments.of(each, y, recording) for each in x], belongs
+    return [Moments.of(each, own, recording) for each, own in zip(x, np.broadcast_to(y, x.shape), strict=True)], belongs
 
 
 def labelled_frames(
@@ -122,26 +122,29 @@ def labelled_frames(
 ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
     """Predictions of each model and targets of the labelled frames, and which these are: shapes (S, N), (N,), (T,).
 
+    Where each model has targets of its own, they are (S, N), too.
+
     Raises
     ------
     MetricError
         If the shapes differ, or a labelled frame has no finite prediction.
     """
     x, y = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
-    if y.ndim != 1 or x.ndim not in dimensions or x.shape[-1] != len(y) or not len(np.atleast_2d(x)):
+    fits = x.shape == y.shape if y.ndim == 2 else y.ndim == 1 and x.shape[-1:] == y.shape
+    if not fits or x.ndim not in dimensions or not len(np.atleast_2d(x)):
         allowed = " or ".join({1: "(T,)", 2: "(S, T) for S models"}[each] for each in dimensions)
         hint = "; is it a column? then give predicted[:, 0]" if x.shape == (len(np.atleast_1d(y)), 1) else ""
         raise MetricError(f"predictions have shape {x.shape}, targets {y.shape}; needed are {allowed} and (T,){hint}")
-    labelled = ~np.isnan(y)
-    x, y = np.atleast_2d(x)[:, labelled], y[labelled]
+    labelled = np.asarray(~np.isnan(np.atleast_2d(y)).any(axis=0))
+    x, y = np.atleast_2d(x)[:, labelled], y[..., labelled]
     if not np.isfinite(y).all():
         raise MetricError(f"{np.isinf(y).sum()} targets are infinite; mark frames without a label with NaN")
     missing = np.flatnonzero(~np.isfinite(x).all(0))
     if len(missing):
         frame = np.flatnonzero(labelled)[missing[0]]
         raise MetricError(
-            f"{len(missing)} of {len(y)} labelled frames have a prediction that is NaN or infinite, the first is frame "
-            f"{frame}; every labelled frame needs a number: give frames that were not to be scored a NaN target"
+            f"{len(missing)} of {y.shape[-1]} labelled frames have a prediction that is NaN or infinite, the first is "
+            f"frame {frame}; every labelled frame needs a number: give frames that were not to be scored a NaN target"
         )
     return x, y, labelled
 

@@ -1,0 +1,136 @@
+"""What networks read in the frames of a sweep, joined with its streams and with what its corpus says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.errors import UsageError
+from codecsim.store import Sweep
+from recognition.data import moved
+
+Floats = npt.NDArray[np.float64]
+_Shown = tuple[str, str, int]
+"""Sequence, key of the stream, factor."""
+
+TRUTH = "truth"
+"""Name of the method under which a sweep keeps what its corpus says."""
+
+UNCODED = ""
+"""Key of frames that were never coded."""
+
+NO_SEED = -1
+
+
+class Readings:
+    """Predictions in a sweep, by the method that made them.
+
+    Parameters
+    ----------
+    sweep : stays open
+
+    Attributes
+    ----------
+    every : every so many frames were shown to networks
+    subjects, fps : of each sequence
+    methods : with the label that each tells, in the order of the file
+
+    Raises
+    ------
+    UsageError
+        If the networks were not all shown the same frames.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.path = sweep.path
+        self._sweep = sweep
+        told = sweep.predictions
+        is_network = told["method"] != TRUTH
+        intervals = np.unique(told["every"][is_network]).tolist()
+        if len(intervals) > 1:
+            shown = " and ".join(map(str, intervals))
+            raise UsageError(f"{sweep.path}: networks were shown one frame in {shown}; evaluate it again with --force")
+        self.every: int = intervals[0] if intervals else 1
+        names, subjects, rates = (sweep.column(name).tolist() for name in ("sequence", "subject", "fps"))
+        self.subjects: dict[str, str] = {name: who or name for name, who in zip(names, subjects, strict=True)}
+        self.fps: dict[str, float] = dict(zip(names, rates, strict=True))
+        self._extents = np.stack([told["offset"], told["offset"] + told["n_values"]], 1)
+        shown_frames = (told[name][is_network].tolist() for name in ("sequence", "n_values"))
+        self._n_shown: dict[str, int] = dict(zip(*shown_frames, strict=True))
+        self._delays = told["delay_seconds"]
+        self._rows: dict[tuple[str, str], dict[int, dict[_Shown, int]]] = {}
+        columns = (told[name].tolist() for name in ("method", "label", "seed", "sequence", "key", "scale"))
+        for row, (method, label, seed, *shown_to_it) in enumerate(zip(*columns, strict=True)):
+            self._rows.setdefault((method, label), {}).setdefault(seed, {})[tuple(shown_to_it)] = row
+        self.methods = [known for known in self._rows if known[0] != TRUTH]
+
+    def of(self, method: str, label: str) -> "Networks":
+        """What the networks of a method told."""
+        by_seed = self._rows[method, label]
+        delays = sorted({float(self._delays[row]) for rows in by_seed.values() for row in rows.values()})
+        if len(delays) > 1:
+            shown = ", ".join(f"{each:g}" for each in delays)
+            raise UsageError(
+                f"{self.path}: networks of {method} take labels to lag by {shown} s; evaluate those of one setting"
+            )
+        return Networks(self, method, label, tuple(sorted(by_seed)), delays[0])
+
+    def n_shown(self, sequence: str) -> int:
+        """How many frames of a sequence networks were shown."""
+        return self._n_shown[sequence]
+
+    def has_truth(self, label: str, sequence: str) -> bool:
+        """Whether the corpus says anything of a sequence."""
+        return self.row(TRUTH, label, NO_SEED, (sequence, UNCODED, 1)) is not None
+
+    def truth(self, label: str, sequences: Sequence[str], *, delay_seconds: float) -> Floats:
+        """What the corpus says of the frames that networks were shown, shape=(N,): NaN where it says nothing.
+
+        Parameters
+        ----------
+        delay_seconds : a frame gets the label that stands so much later
+        """
+        parts = []
+        for sequence in sequences:
+            values = self.values(self._rows[TRUTH, label][NO_SEED][sequence, UNCODED, 1])
+            parts.append(moved(values, round(delay_seconds * self.fps[sequence]))[:: self.every])
+        return np.concatenate(parts)
+
+    def row(self, method: str, label: str, seed: int, shown: _Shown) -> int | None:
+        """Where a network's predictions stand; None where there are none."""
+        return self._rows.get((method, label), {}).get(seed, {}).get(shown)
+
+    def values(self, row: int) -> Floats:
+        """The numbers of one row, float64."""
+        return self._sweep.predicted_between(*map(int, self._extents[row])).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What the networks of one method told.
+
+    Attributes
+    ----------
+    method, label, seeds : which they are
+    delay_seconds : by how much they take labels to lag behind frames
+    """
+
+    readings: Readings
+    method: str
+    label: str
+    seeds: tuple[int, ...]
+    delay_seconds: float
+
+    def have(self, sequence: str, key: str, scale: int) -> bool:
+        """Whether all of them were shown a stream, or frames that were never coded."""
+        shown = sequence, key, scale
+        return all(self.readings.row(self.method, self.label, seed, shown) is not None for seed in self.seeds)
+
+    def told(self, shown: Sequence[tuple[str, str]], scale: int) -> Floats:
+        """Predictions, shape=(seeds, N): the frames of one (sequence, key) after another, of those that they `have`."""
+        told = []
+        for seed in self.seeds:
+            rows = [self.readings.row(self.method, self.label, seed, (*each, scale)) for each in shown]
+            told.append(np.concatenate([self.readings.values(row) for row in rows if row is not None]))
+        return np.stack(told)
