@@ -29,9 +29,9 @@ Frames = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch: how many jobs are finished and stored, and why the others are not."""
+    """What became of a batch: the part that holds what is finished, if anything is, and why the rest is not."""
 
-    n_finished: int
+    part: Path | None
     failures: tuple[tuple[str, str], ...]
 
 
@@ -51,10 +51,12 @@ def run_batch(jobs: Ordered[Job], folder: Path) -> BatchResult:
             results.append(run_job(job))
         except (CodecError, BitstreamError) as error:
             failures.append((str(job), str(error)))
+    part = None
     if results:
         identity = hashlib.sha256("".join(f"{name}/{key};" for name, key in (job.identity for job in jobs)).encode())
-        write_part(folder / f"{identity.hexdigest()[:32]}.h5", collect(results))
-    return BatchResult(len(results), tuple(failures))
+        part = folder / f"{identity.hexdigest()[:32]}.h5"
+        write_part(part, collect(results))
+    return BatchResult(part, tuple(failures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +165,26 @@ def hr_frames(corpus: Path, name: str, digest: str) -> Frames:
     asked = corpus, name, digest
     if asked not in _hr:
         _hr.clear()  # first, so that two long sequences are never in memory together
-        with Corpus(corpus) as opened:
-            frames = opened.frames(name)
-        found = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
-        if found != digest:
-            raise StoreError(
-                f"{corpus}: the frames of {name!r} have digest {found[:12]}…, not {digest[:12]}…; make it again"
-            )
-        _hr[asked] = frames
+        _hr[asked] = read_frames(corpus, name, digest)
     return _hr[asked]
+
+
+def read_frames(corpus: Path, name: str, digest: str) -> Frames:
+    """HR frames of a sequence, after their digest was checked.
+
+    Raises
+    ------
+    StoreError
+        If they are not those that the corpus says, or cannot be read.
+    """
+    with Corpus(corpus) as opened:
+        frames = opened.frames(name)
+    found = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+    if found != digest:
+        raise StoreError(
+            f"{corpus}: the frames of {name!r} have digest {found[:12]}…, not {digest[:12]}…; make it again"
+        )
+    return frames
 
 
 _hr: dict[tuple[Path, str, str], Frames] = {}

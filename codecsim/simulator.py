@@ -2,9 +2,10 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Ordered
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,15 @@ from codecsim.sources.reporting import Report
 from codecsim.sources.video import prepare_video, video_digest
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
+
+Follow = Callable[[Path], None]
+"""Takes a file of finished streams, a sweep or a part of one, as soon as it is there."""
+
+Follower = Callable[[Ordered[Job], Path], AbstractContextManager[Follow]]
+"""Makes more of the streams of a sweep while it runs.
+
+It is given the jobs of the sweep and the folder of its parts, and leaves parts of its own there, which become part of
+the sweep file. Leaving its context, it waits until all is done; with an error, it stops."""
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))
@@ -61,7 +71,7 @@ class SweepReport:
 
 
 def sweep(
-    sources: str | Path | Iterable[str | Path] = "carphone",
+    sources: str | Path | Iterable[str | Path] = "demo",
     *,
     out: str | Path = "results/sweep.h5",
     scales: Iterable[int] = DEFAULT_SCALES,
@@ -81,6 +91,7 @@ def sweep(
     workers: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    follower: Follower | None = None,
 ) -> SweepReport:
     """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
 
@@ -100,6 +111,7 @@ def sweep(
     workers : processes; default: as many as there are cores and enough work for
     force : do finished jobs again
     progress : told what is going on
+    follower : makes more of the streams while the sweep runs, such as predictions
 
     Returns
     -------
@@ -134,7 +146,7 @@ def sweep(
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: at least 1 is needed")
     told = progress or _untold
-    _check_out(out)
+    check_out(out)
     check_grid(settings, scales, values)
     corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
     sequences = []
@@ -146,7 +158,10 @@ def sweep(
         before = finished_jobs(out, folder)
         notes += [f"{path} could not be read and was set aside; its jobs are done again" for path in before.damaged]
         todo = jobs if force else [job for job in jobs if job.identity not in before.jobs]
-        failures = _run(todo, folder, workers, told)
+        with (follower or _unfollowed)(jobs, folder) as follow:
+            for path in ([out] if out.exists() else []) + part_files(folder):
+                follow(path)
+            failures = _run(todo, folder, workers, told, follow)
         n_failed = len(failures)
         if part_files(folder):
             told("merging", 0, None)
@@ -158,7 +173,7 @@ def sweep(
                 "codecs": {each.codec: each.to_json() for each in settings},
                 "sequences": {sequence.name: sequence.digest for sequence in sequences},
             }
-            n_streams = merge(out, folder, _attributes(out, grid))
+            n_streams = merge(out, folder, _attributes(out, grid, corpora))
         else:
             n_streams = len(before.jobs)
         if measures and n_streams:
@@ -223,8 +238,8 @@ def prepare(
     return reports
 
 
-def _check_out(out: Path) -> None:
-    """Refuse an `out` that cannot be added to, before any work."""
+def check_out(out: Path) -> None:
+    """Refuse an `out` that cannot be added to, before any work: raises `StoreError`."""
     if out.is_dir():
         raise StoreError(f"{out} is a folder: name a file in it with --out")
     if not out.exists():
@@ -290,6 +305,12 @@ def _located(sources: str | Path | Iterable[str | Path]) -> dict[str, Path]:
     return located
 
 
+@contextmanager
+def _unfollowed(jobs: Ordered[Job], folder: Path) -> Iterator[Follow]:
+    """Nothing more is made of the streams."""
+    yield lambda path: None
+
+
 def _untold(what: str, done: int, total: int | None) -> None:
     """No progress is asked for."""
 
@@ -306,7 +327,9 @@ def _operating_values(
     return mode, list(values)
 
 
-def _run(jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress) -> tuple[tuple[str, str], ...]:
+def _run(
+    jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress, follow: Follow
+) -> tuple[tuple[str, str], ...]:
     n_frames = sum(job.sequence.n_frames for job in jobs)
     if workers is None:
         workers = max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))
@@ -318,16 +341,20 @@ def _run(jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progre
             failures += [(str(job), str(outcome)) for job in batch]
         else:
             failures += outcome.failures
+            if outcome.part is not None:
+                follow(outcome.part)
         done += len(batch)
         progress("encoding", done, len(jobs))
     return tuple(failures)
 
 
-def _attributes(out: Path, grid: Mapping[str, object]) -> dict[str, object]:
+def _attributes(out: Path, grid: Mapping[str, object], corpora: Ordered[Path]) -> dict[str, object]:
     grids: list[Mapping[str, object]] = []
+    seen = [os.path.relpath(corpus, out.parent) for corpus in corpora]
     if out.exists():
         with Sweep(out) as before:
             grids += before.grids
+            seen = [*before.corpora, *seen]
     versions = {
         "codecsim": importlib.metadata.version("codecsim"),
         "pyav": av.__version__,
@@ -336,4 +363,5 @@ def _attributes(out: Path, grid: Mapping[str, object]) -> dict[str, object]:
         "h5py": h5py.__version__,
         "hdf5": h5py.version.hdf5_version,
     } | {name: encoder_version(name) for name in grid["codecs"]}  # type: ignore[attr-defined]
-    return {"grids": [*(old for old in grids if old != grid), grid], "versions": versions}
+    asked = [*(old for old in grids if old != grid), grid]
+    return {"grids": asked, "versions": versions, "corpora": list(dict.fromkeys(seen))}

@@ -22,8 +22,8 @@ def shipped() -> list[Path]:
     return [path for name in NAMES if (path := _FOLDER / f"{name}.safetensors").exists()]
 
 
-def load_shipped(name: str) -> Model:
-    """A trained model by the name of its method.
+def shipped_path(name: str) -> Path:
+    """The file of a method's trained model.
 
     Raises
     ------
@@ -34,9 +34,14 @@ def load_shipped(name: str) -> Model:
     if name not in NAMES or not path.exists():
         there = ", ".join(each.stem for each in shipped()) or "none"
         raise UsageError(
-            f"no trained model of method {name!r} comes with codecsim; there are: {there}. Train it, and name the file"
+            f"no trained model of method {name!r} comes with codecsim; there are: {there}. Train it, and name the folder"
         )
-    return load_model(path)
+    return path
+
+
+def load_shipped(name: str) -> Model:
+    """A trained model by the name of its method; raises as `shipped_path`."""
+    return load_model(shipped_path(name))
 
 
 def ship(folder: Path, *, seed: int = 0, target: Path = _FOLDER) -> list[Path]:

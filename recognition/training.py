@@ -177,7 +177,7 @@ class Trainer:
 
     def path(self, name: str, seed: int) -> Path:
         """Where the weights of a network are, or will be."""
-        return self.out / f"{name.replace(':', '.')}.seed{seed}.safetensors"
+        return weights_path(self.out, name, seed)
 
     def settings(self, method: Method, *, seed: int) -> dict[str, Any]:
         """All that decides on the weights of a method, as JSON has it; the SR-FCN stands for its own."""
@@ -270,6 +270,11 @@ class Trainer:
         self._world.wait()
         self._made.add(path)
         return Trained(name, seed, path, log, True)
+
+
+def weights_path(folder: Path, name: str, seed: int) -> Path:
+    """Where the weights of a network stand in the folder that it was trained into."""
+    return folder / f"{name.replace(':', '.')}.seed{seed}.safetensors"
 
 
 def _write_log(path: Path, history: Sequence[Row]) -> None:

@@ -102,7 +102,7 @@ def update_measures(out: Path, found: Mapping[int, Mapping[str, npt.NDArray[np.f
     with Sweep(out) as sweep:
         rows, told = sweep.raw_streams(), sweep.raw_predictions()
         features = {name: sweep.features(name) for name in FEATURES}
-        attributes = {"grids": sweep.grids, "versions": sweep.versions}
+        attributes = sweep.attributes
     for row, measures in found.items():
         for name, value in measures.items():
             if name in features:

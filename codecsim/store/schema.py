@@ -11,8 +11,9 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
                         were recognised
     /predicted          float32, all series end to end
 
-Root attributes: `grids`, the sweeps that were asked for (JSON list), and `versions` (JSON object). A part, what one
-batch of jobs leaves until the end of a sweep, is a small sweep file.
+Root attributes: `grids`, the sweeps that were asked for (JSON list), `versions` (JSON object), and `corpora`, where their
+corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until the end of
+a sweep, is a small sweep file.
 """
 
 from dataclasses import dataclass

@@ -84,6 +84,16 @@ class Sweep:
         return list(self._attribute("grids", "[]"))
 
     @property
+    def corpora(self) -> list[str]:
+        """Where the corpora lay, seen from the folder of this file."""
+        return [str(path) for path in self._attribute("corpora", "[]")]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """All of these, as they are written into a file that takes this one's place."""
+        return {"grids": self.grids, "versions": self.versions, "corpora": self.corpora}
+
+    @property
     def versions(self) -> dict[str, str]:
         """Versions of codecsim and of the libraries that made the file."""
         return dict(self._attribute("versions", "{}"))

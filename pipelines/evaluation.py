@@ -1,0 +1,262 @@
+"""Networks read the streams of a sweep while it is made: one stream is encoded, another decoded, a third recognised.
+
+What they tell is kept as parts beside the sweep file, and becomes part of it; so a run that was stopped goes on. They
+are shown the decoded frames of every stream, LR frames that were never coded (against which one sees what coding
+changes), and HR frames (the ceiling, and what fidelity is measured against).
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codecsim.corpus import Corpus
+from codecsim.errors import StoreError, UsageError
+from codecsim.grid import Job
+from codecsim.parts import parts_folder
+from codecsim.simulator import Follow
+from codecsim.sources.assembly import Progress
+from codecsim.store import Sweep
+from codecsim.store.merge import part_files
+from codecsim.store.records import Series, write_predictions
+from pipelines.networks import Network
+from pipelines.readings import NO_SEED, TRUTH, UNCODED
+from pipelines.showing import Asked, Files, Shown, shown_in_groups
+from recognition.devices import Precision, get_device
+from recognition.inference import Predictor
+
+EVERY = {"cpu": 16, "cuda": 1}
+"""Every so many frames are shown to networks, unless one says otherwise: two cores read some 100 a second."""
+
+_GROUP_FRAMES = {"cpu": 256, "cuda": 16_384}
+_SAVE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+
+_Identity = tuple[str, str, int, str, str, int]
+"""Sequence, key, factor, method, label, seed."""
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What a prediction depends on, besides the frames."""
+
+    weights: str
+    precision: str
+    every: int
+
+
+class Evaluation:
+    """Lets networks read a sweep.
+
+    Parameters
+    ----------
+    out : sweep file
+    networks : to be asked
+    every : every so many frames are shown; None for what the sweep was evaluated with, or else the device's default
+    device, precision : where and how they are computed
+    force : ask again what was asked before
+    progress : told how many streams are read
+
+    Attributes
+    ----------
+    every : as above, settled
+    n_read, n_reused : how often a network read a sequence or a stream, and how often it had done so before
+    n_inferred : frames that went through networks
+
+    Raises
+    ------
+    UsageError
+        If the sweep holds predictions of other frames.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        networks: Sequence[Network],
+        *,
+        every: int | None = None,
+        device: str = "auto",
+        precision: Precision = "fp32",
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        kind = get_device(device).type
+        self.n_read = self.n_reused = 0
+        self._networks = [
+            (network, Predictor(network.network, device=device, precision=precision)) for network in networks
+        ]
+        self._precision = precision
+        self._group_frames = _GROUP_FRAMES[kind]
+        self._progress = progress or (lambda what, done, total: None)
+        self._known = {} if force else _known(out)
+        self._pending: list[Series] = []
+        before = {mark.every for mark in self._known.values()}
+        self.every = every or min(before, default=EVERY[kind])
+        if before - {self.every}:
+            raise UsageError(
+                f"{out}: its streams were evaluated with one frame in {min(before)}; go on with --every {min(before)}, "
+                "or evaluate all methods again with --force"
+            )
+
+    @property
+    def n_inferred(self) -> int:
+        """Frames that went through networks: of equal ones in a row, one."""
+        return sum(predictor.n_inferred for _, predictor in self._networks)
+
+    @contextmanager
+    def follow(self, jobs: Sequence[Job], folder: Path) -> Iterator[Follow]:
+        """Read the streams of a sweep while it makes them: a `codecsim.simulator.Follower`."""
+        with self.reading(Asked.of(jobs), folder) as take:
+            yield take
+
+    @contextmanager
+    def reading(self, asked: Asked, folder: Path) -> Iterator[Follow]:
+        """Read the streams of the files that one hands over; when the context is left, all is read, and kept."""
+        files = Files()
+        with ThreadPoolExecutor(1, "codecsim-reading") as executor:
+            reading = executor.submit(self._read_all, asked, files, folder)
+
+            def take(path: Path) -> None:
+                if reading.done():
+                    reading.result()
+                files.put(path)
+
+            try:
+                yield take
+                files.close()
+                _await(reading)
+            except BaseException:
+                files.stop()
+                raise
+
+    def _read_all(self, asked: Asked, files: Files, folder: Path) -> None:
+        saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
+
+        def is_wanted(sequence: str, key: str, scale: int) -> bool:
+            nonlocal n_shown
+            readers, lacking = self._readers(key, scale), self._lacking(sequence, key, scale)
+            self.n_reused += len(readers) - len(lacking)
+            n_shown += not lacking
+            return bool(lacking)
+
+        groups = shown_in_groups(asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted)
+        with ThreadPoolExecutor(1, "codecsim-decoding") as decoder:
+            ahead = decoder.submit(next, groups, None)
+            while (group := ahead.result()) is not None and not files.are_stopped:
+                ahead = decoder.submit(next, groups, None)
+                self._read(group)
+                n_shown += len(group)
+                self._progress("recognising", n_shown, len(asked))
+                if time.monotonic() - saved >= _SAVE_SECONDS:
+                    self._save(folder)
+                    saved = time.monotonic()
+        self._save(folder)
+
+    def _readers(self, key: str, scale: int) -> list[tuple[Network, Predictor]]:
+        """Networks that some frames are shown to; HR frames are shown to all, for fidelity is measured against them."""
+        everybody = key == UNCODED and scale == 1
+        return [(network, predictor) for network, predictor in self._networks if everybody or network.reads(scale)]
+
+    def _lacking(self, sequence: str, key: str, scale: int) -> list[tuple[Network, Predictor]]:
+        """Those of them that have not told yet."""
+        return [
+            (network, predictor)
+            for network, predictor in self._readers(key, scale)
+            if any(
+                self._known.get((sequence, key, scale, network.method.name, label, network.seed))
+                != _Mark(network.weights, self._precision, self.every)
+                for label in network.labels
+            )
+        ]
+
+    def _read(self, group: Sequence[Shown]) -> None:
+        """Show a group of frames to all networks that have not told of them."""
+        lacking = [self._lacking(shown.sequence, shown.key, shown.scale) for shown in group]
+        for network, predictor in self._networks:
+            mine = [shown for shown, those in zip(group, lacking, strict=True) if (network, predictor) in those]
+            for shown, told in zip(mine, predictor.stream(shown.frames for shown in mine), strict=True):
+                self.n_read += 1
+                self._pending += [
+                    Series(
+                        sequence=shown.sequence,
+                        key=shown.key,
+                        scale=shown.scale,
+                        method=network.method.name,
+                        label=label,
+                        seed=network.seed,
+                        weights=network.weights,
+                        precision=self._precision,
+                        delay_seconds=network.delay_seconds,
+                        every=self.every,
+                        values=told[:, k],
+                    )
+                    for k, label in enumerate(network.labels)
+                ]
+
+    def _truth(self, asked: Asked) -> list[Series]:
+        """What the corpora say of all frames, of the labels that networks tell."""
+        labels = dict.fromkeys(label for network, _ in self._networks for label in network.labels)
+        found = []
+        for track in asked.tracks:
+            with Corpus(track.corpus) as corpus:
+                for label in labels:
+                    values = corpus.labels(track.name, label) if label in track.tasks else np.empty(0, int)
+                    if values.dtype.kind == "f":
+                        found.append(_truth(track.name, label, values.astype(np.float32)))
+        return found
+
+    def _save(self, folder: Path) -> None:
+        if not self._pending:
+            return
+        identity = hashlib.sha256(
+            repr([(each.sequence, each.key, each.method, each.label, each.seed) for each in self._pending]).encode()
+        )
+        write_predictions(folder / f"predictions-{identity.hexdigest()[:32]}.h5", self._pending)
+        self._pending = []
+
+
+def _truth(sequence: str, label: str, values: Any) -> Series:
+    return Series(
+        sequence=sequence,
+        key=UNCODED,
+        scale=1,
+        method=TRUTH,
+        label=label,
+        seed=NO_SEED,
+        weights="",
+        precision="",
+        delay_seconds=0.0,
+        every=1,
+        values=values,
+    )
+
+
+def _known(out: Path) -> dict[_Identity, _Mark]:
+    """What a sweep file and its parts hold; a part that cannot be read holds nothing."""
+    known: dict[_Identity, _Mark] = {}
+    for path in ([out] if out.exists() else []) + part_files(parts_folder(out)):
+        try:
+            with Sweep(path) as sweep:
+                told = sweep.predictions
+        except StoreError:
+            if path == out:
+                raise
+            continue
+        names = "sequence", "key", "scale", "method", "label", "seed", "weights", "precision", "every"
+        for row in zip(*(told[name].tolist() for name in names), strict=True):
+            if row[3] != TRUTH:
+                known[row[:6]] = _Mark(*row[6:])
+    return known
+
+
+def _await(reading: "Future[None]") -> None:
+    """Wait, and let Ctrl-C through meanwhile."""
+    while not wait([reading], timeout=_LOOK_SECONDS).done:
+        pass
+    reading.result()

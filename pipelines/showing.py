@@ -1,0 +1,173 @@
+"""The frames of a sweep that networks are shown: never coded, and then decoded, in groups of one factor.
+
+Frames are fetched a file of streams at a time, in the order in which these are handed over, while the sweep runs.
+"""
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from codecsim.corpus import Sequence as Track
+from codecsim.decode import decode
+from codecsim.errors import StoreError
+from codecsim.grid import Job
+from codecsim.jobs import read_frames
+from codecsim.scaling import downscale
+from codecsim.store import Sweep
+from pipelines.readings import UNCODED
+
+Frames = npt.NDArray[np.uint8]
+
+_MOMENT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Frames of one sequence: decoded, or never coded.
+
+    Attributes
+    ----------
+    sequence, key, scale : what they are; the key is `UNCODED` for frames that were never coded
+    frames : uint8, shape=(T, h, w): every so many of the sequence, from the first one on
+    """
+
+    sequence: str
+    key: str
+    scale: int
+    frames: Frames
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be shown.
+
+    Attributes
+    ----------
+    tracks : sequences, with the corpora that hold them
+    streams : (sequence, key) of the streams
+    scales : factors of these
+    """
+
+    tracks: tuple[Track, ...]
+    streams: frozenset[tuple[str, str]]
+    scales: tuple[int, ...]
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> "Asked":
+        """All that a sweep encodes."""
+        tracks = {job.sequence.name: job.sequence for job in jobs}
+        scales = sorted({job.scale for job in jobs})
+        return cls(tuple(tracks.values()), frozenset(job.identity for job in jobs), tuple(scales))
+
+    def __len__(self) -> int:
+        """How often a sequence is shown."""
+        return len(self.tracks) * len({1, *self.scales}) + len(self.streams)
+
+
+class Files:
+    """Files that one thread hands over to another, until no more come, or all is to stop."""
+
+    def __init__(self) -> None:
+        self._files: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+
+    def put(self, path: Path) -> None:
+        """Hand a file over."""
+        self._files.put(path)
+
+    def close(self) -> None:
+        """No more files come."""
+        self._files.put(None)
+
+    def stop(self) -> None:
+        """Take no more files, even those that came."""
+        self._stopped.set()
+        self.close()
+
+    @property
+    def are_stopped(self) -> bool:
+        """Whether all is to stop."""
+        return self._stopped.is_set()
+
+    def __iter__(self) -> Iterator[Path | None]:
+        """The files, and None whenever none has come for a moment."""
+        while not self.are_stopped:
+            try:
+                path = self._files.get(timeout=_MOMENT_SECONDS)
+            except queue.Empty:
+                yield None
+                continue
+            if path is None:
+                return
+            yield path
+
+
+def shown_in_groups(
+    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: Callable[[str, str, int], bool]
+) -> Iterator[list[Shown]]:
+    """All that is asked for and wanted, in groups of one factor.
+
+    Parameters
+    ----------
+    files : with the streams
+    every : every so many frames are shown
+    n_frames : that make a group; one that waits for more is not kept back when none come for a moment
+    is_wanted : asked with sequence, key and factor before frames are fetched
+
+    Raises
+    ------
+    StoreError
+        If a corpus holds other frames than were coded, or a stream decodes to others than it did when it was stored.
+    """
+    group: list[Shown] = []
+    for shown in _shown(asked, files, every, is_wanted):
+        if group and (shown is None or shown.scale != group[0].scale):
+            yield group
+            group = []
+        if shown is not None:
+            group.append(shown)
+            if sum(len(each.frames) for each in group) >= n_frames:
+                yield group
+                group = []
+    if group:
+        yield group
+
+
+def _shown(
+    asked: Asked, files: Files, every: int, is_wanted: Callable[[str, str, int], bool]
+) -> Iterator[Shown | None]:
+    for scale in sorted({1, *asked.scales}):
+        for track in asked.tracks:
+            if is_wanted(track.name, UNCODED, scale):
+                frames = read_frames(track.corpus, track.name, track.digest)[::every]
+                yield Shown(track.name, UNCODED, scale, frames if scale == 1 else downscale(frames, scale))
+    seen: set[tuple[str, str]] = set()
+    for path in files:
+        if path is None:
+            yield None
+            continue
+        with Sweep(path) as sweep:
+            scales = sweep.column("scale")
+            for row in np.argsort(scales, kind="stable").tolist():
+                identity = str(sweep.column("sequence")[row]), str(sweep.column("key")[row])
+                if identity in asked.streams and identity not in seen:
+                    seen.add(identity)
+                    if is_wanted(*identity, int(scales[row])):
+                        yield Shown(*identity, int(scales[row]), _decoded(sweep, row)[::every])
+
+
+def _decoded(sweep: Sweep, row: int) -> Frames:
+    codec, digest = (str(sweep.column(name)[row]) for name in ("codec", "decoded_sha256"))
+    width, height = (int(sweep.column(name)[row]) for name in ("width", "height"))
+    frames = decode(sweep.packets(row), codec, width=width, height=height)
+    if hashlib.sha256(frames.data).hexdigest() != digest:
+        raise StoreError(
+            f"{sweep.path}: {sweep.name(row)} decodes to other frames than when it was stored; see codecsim verify"
+        )
+    return frames

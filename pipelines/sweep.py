@@ -1,0 +1,128 @@
+"""The main job: encode, decode, recognise, and draw what became of recognition, stages side by side.
+
+Each stage takes up where it stopped: streams and predictions that a sweep file holds are not made again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codecsim.corpus import Corpus
+from codecsim.corpus import Sequence as Track
+from codecsim.errors import StoreError
+from codecsim.parts import writing
+from codecsim.simulator import SweepReport, check_out
+from codecsim.simulator import sweep as encode_sweep
+from codecsim.sources.assembly import Progress
+from codecsim.store import Sweep
+from codecsim.store.merge import finished_jobs, merge, part_files
+from pipelines.evaluation import Evaluation
+from pipelines.networks import load_networks
+from pipelines.showing import Asked
+from recognition.devices import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readers:
+    """Which networks read a sweep, and how.
+
+    Attributes
+    ----------
+    names, models, seeds : as of `pipelines.networks.load_networks`
+    every, device, precision, force : as of `pipelines.evaluation.Evaluation`
+    """
+
+    names: tuple[str, ...]
+    models: Path | None = None
+    seeds: tuple[int, ...] | None = None
+    every: int | None = None
+    device: str = "auto"
+    precision: Precision = "fp32"
+    force: bool = False
+
+    def evaluation(self, out: Path, scales: Sequence[int], progress: Progress | None) -> Evaluation:
+        """Load the networks that are meant for `scales`."""
+        networks = load_networks(self.names, scales, models=self.models, seeds=self.seeds)
+        return Evaluation(
+            out,
+            networks,
+            every=self.every,
+            device=self.device,
+            precision=self.precision,
+            force=self.force,
+            progress=progress,
+        )
+
+
+def sweep(
+    sources: str | Path | Iterable[str | Path],
+    *,
+    out: Path,
+    scales: Sequence[int],
+    readers: Readers | None,
+    progress: Progress | None = None,
+    **grid: Any,
+) -> tuple[SweepReport, Evaluation | None]:
+    """Encode a grid, and let networks read it meanwhile.
+
+    Parameters
+    ----------
+    sources, out, scales, grid : as of `codecsim.sweep`
+    readers : None where nothing is to be recognised
+
+    Returns
+    -------
+    report, evaluation : what was encoded, and what was recognised
+    """
+    check_out(out)
+    evaluation = readers.evaluation(out, scales, progress) if readers else None
+    follower = evaluation.follow if evaluation else None
+    return encode_sweep(sources, out=out, scales=scales, progress=progress, follower=follower, **grid), evaluation
+
+
+def evaluate(
+    out: Path, readers: Readers, *, corpora: Sequence[Path] = (), progress: Progress | None = None
+) -> Evaluation:
+    """Let networks read a sweep that is there; nothing is encoded again.
+
+    Parameters
+    ----------
+    out : sweep file
+    corpora : that hold its sequences; those that it was made of, where they still are, need not be named
+
+    Raises
+    ------
+    StoreError
+        If `out` is no sweep, or its sequences are in none of the corpora.
+    """
+    with writing(out) as folder:
+        before = finished_jobs(out, folder)
+        with Sweep(out) as opened:
+            attributes = opened.attributes
+            scales = tuple(sorted(set(opened.column("scale").tolist())))
+            tracks = _tracks(opened, corpora)
+        evaluation = readers.evaluation(out, scales, progress)
+        with evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
+            read(out)
+        if part_files(folder):
+            merge(out, folder, attributes)
+    return evaluation
+
+
+def _tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
+    """The sequences of a sweep, found in corpora by name and digest."""
+    wanted = {name: digest for grid in sweep.grids for name, digest in grid["sequences"].items()}
+    remembered = [Path(sweep.path.parent, path) for path in sweep.corpora]
+    found: dict[str, Track] = {}
+    for path in [*corpora, *(path for path in remembered if path.exists())]:
+        with Corpus(path) as corpus:
+            found |= {each.name: each for each in corpus.sequences() if wanted.get(each.name) == each.digest}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        more = f" and {len(missing) - 1} more sequences" if len(missing) > 1 else ""
+        where = ", ".join(map(str, corpora)) or "the corpora that it was made of, or these are gone"
+        raise StoreError(
+            f"{sweep.path}: the frames of {missing[0]}{more} are not in {where}; name their corpus with --corpus"
+        )
+    return tuple(found.values())
