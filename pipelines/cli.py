@@ -13,13 +13,10 @@ from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE, KeyValue, Names, Ranges
 from pipelines.preparing import prepare
+from pipelines.sweeping import evaluate, sweep
 
-_CODECS = ("x264", "x265", "svtav1", "vp9")
 _FIGURES = {"rd": ("reference",), "sheet": ("task",), "figure1": ("task", "frame"), "trace": ("task",)}
 """Figure → its own options."""
-
-_QUALITIES = ("strred", "li3ddct")
-
 
 _LIBRARIES = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
@@ -54,93 +51,7 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option(
-    "--out", type=FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
-)
-@click.option(
-    "--scales", type=Ranges("factor", whole=True), default="3,4", show_default=True, help="Factors s, divisors of 96."
-)
-@click.option(
-    "--qp", type=Ranges("QP", whole=True), help="Constant QPs, as 18-40, 18-40:2 or 18,24,30.  [default: 18-40]"
-)
-@click.option("--crf", type=Ranges("CRF"), help="Constant rate factors instead of QPs.")
-@click.option("--bitrate", type=Ranges("bit rate"), help="Average bit rates in kbit/s instead of QPs.")
-@click.option(
-    "--codec",
-    type=Names("codec", _CODECS),
-    default="x264",
-    show_default=True,
-    help=f"One or more of {', '.join(_CODECS)}.",
-)
-@click.option("--preset", help="Encoder preset, as the encoder names it.")
-@click.option("--tune", help="Encoder tuning, as the encoder names it.")
-@click.option("--gop", type=int, help="Longest distance between I frames, in frames.")
-@click.option("--bframes", type=int, help="Most B frames in a row (x264, x265).")
-@click.option("--low-delay", is_flag=True, help="Hold no frame back: no B frames, no lookahead.")
-@click.option(
-    "--pix-fmt", type=click.Choice(["gray", "yuv420p"]), help="What is coded.  [default: gray where the codec has it]"
-)
-@click.option(
-    "--encoder-option",
-    "encoder_options",
-    type=KeyValue(),
-    multiple=True,
-    help="The encoder's own option, as ref=1; repeatable.",
-)
-@click.option(
-    "--quality",
-    "quality",
-    type=Names("quality measure", _QUALITIES),
-    default="",
-    help="Slow measures besides PSNR and SSIM: strred, li3ddct.",
-)
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: by cores and work]")
-@click.option("--force", is_flag=True, help="Do finished jobs again.")
-@click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the R-D curves beside OUT.")
-def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None:
-    """Encode faces at every factor and QP, decode them again, and account for every bit.
-
-    SOURCE is a video file, a corpus file, or the name of built-in footage (carphone, the default, or demo). What OUT
-    already holds is not done again.
-    """
-    import time
-
-    from codecsim import sweep as run_sweep
-    from codecsim.store import Sweep
-    from pipelines import tables
-    from pipelines.console import note, progress_bar, say, size, table
-
-    started = time.perf_counter()
-    given["bitrate_kbps"] = given.pop("bitrate")
-    given["encoder_options"] = dict(given["encoder_options"])
-    with progress_bar() as progress:
-        report = run_sweep(sources or ("carphone",), out=out, progress=progress, **given)
-    for sentence in report.notes:
-        note(f"Note: {sentence}")
-    if report.n_streams:
-        with Sweep(out) as opened:
-            say(table(*tables.summary(opened)) + "\n")
-    said = [f"{report.n_new} new", f"{report.n_reused} already there"]
-    if report.failures:
-        said.append(f"{len(report.failures)} failed")
-    seconds = time.perf_counter() - started
-    held = f"{report.n_streams} streams, {size(out.stat().st_size)}" if report.n_streams else "not written"
-    say(f"{out}: {held}; {', '.join(said)}, in {seconds:.1f} s")
-    if plot and report.n_streams:
-        from pipelines.figures import plot_rd
-
-        for path in plot_rd(out, out.with_suffix(".rd.png")):
-            say(f"{path}")
-    for job, why in report.failures:
-        note(f"Error: {job} failed: {why}")
-    if report.failures:
-        note("What succeeded is kept; run the same command again to try these once more.")
-        sys.exit(1)
-
-
-for _command in (prepare, methods, train, table1, bench):
+for _command in (sweep, evaluate, prepare, methods, train, table1, bench):
     main.add_command(_command)
 
 

@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from codecsim.corpus import Corpus
 from codecsim.errors import StoreError, UsageError
@@ -37,6 +37,8 @@ EVERY = {"cpu": 16, "cuda": 1}
 _GROUP_FRAMES = {"cpu": 256, "cuda": 16_384}
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
+
+Floats = npt.NDArray[np.float32]
 
 _Identity = tuple[str, str, int, str, str, int]
 """Sequence, key, factor, method, label, seed."""
@@ -94,7 +96,8 @@ class Evaluation:
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]
         self._progress = progress or (lambda what, done, total: None)
-        self._known = {} if force else _known(out)
+        known, self._said = _known(out)
+        self._known = {} if force else known
         self._pending: list[Series] = []
         before = {mark.every for mark in self._known.values()}
         self.every = every or min(before, default=EVERY[kind])
@@ -200,14 +203,15 @@ class Evaluation:
                 ]
 
     def _truth(self, asked: Asked) -> list[Series]:
-        """What the corpora say of all frames, of the labels that networks tell."""
+        """What the corpora say of all frames, of the labels that networks tell, as far as it is not there already."""
         labels = dict.fromkeys(label for network, _ in self._networks for label in network.labels)
         found = []
         for track in asked.tracks:
             with Corpus(track.corpus) as corpus:
                 for label in labels:
                     values = corpus.labels(track.name, label) if label in track.tasks else np.empty(0, int)
-                    if values.dtype.kind == "f":
+                    said = self._said.get((track.name, label))
+                    if values.dtype.kind == "f" and (said is None or not np.array_equal(said, values, equal_nan=True)):
                         found.append(_truth(track.name, label, values.astype(np.float32)))
         return found
 
@@ -221,7 +225,7 @@ class Evaluation:
         self._pending = []
 
 
-def _truth(sequence: str, label: str, values: Any) -> Series:
+def _truth(sequence: str, label: str, values: Floats) -> Series:
     return Series(
         sequence=sequence,
         key=UNCODED,
@@ -237,22 +241,28 @@ def _truth(sequence: str, label: str, values: Any) -> Series:
     )
 
 
-def _known(out: Path) -> dict[_Identity, _Mark]:
-    """What a sweep file and its parts hold; a part that cannot be read holds nothing."""
-    known: dict[_Identity, _Mark] = {}
+def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Floats]]:
+    """What networks told, and what corpora said of (sequence, label), in a sweep file and its parts.
+
+    A part that cannot be read holds nothing.
+    """
+    marks: dict[_Identity, _Mark] = {}
+    said: dict[tuple[str, str], Floats] = {}
+    names = "sequence", "key", "scale", "method", "label", "seed", "weights", "precision", "every"
     for path in ([out] if out.exists() else []) + part_files(parts_folder(out)):
         try:
             with Sweep(path) as sweep:
                 told = sweep.predictions
+                for index, row in enumerate(zip(*(told[name].tolist() for name in names), strict=True)):
+                    if row[3] == TRUTH:
+                        start, length = int(told["offset"][index]), int(told["n_values"][index])
+                        said[row[0], row[4]] = sweep.predicted_between(start, start + length)
+                    else:
+                        marks[row[:6]] = _Mark(*row[6:])
         except StoreError:
             if path == out:
                 raise
-            continue
-        names = "sequence", "key", "scale", "method", "label", "seed", "weights", "precision", "every"
-        for row in zip(*(told[name].tolist() for name in names), strict=True):
-            if row[3] != TRUTH:
-                known[row[:6]] = _Mark(*row[6:])
-    return known
+    return marks, said
 
 
 def _await(reading: "Future[None]") -> None:

@@ -130,7 +130,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
     from recognition.models import SR_NAME, read_provenance
     from recognition.training import Trainer
 
-    _look_here_for_modules()
+    look_here_for_modules()
     factors, sr_scale, force = given.pop("factors") or (), given.pop("sr_scale"), given.pop("force")
     trainer = Trainer(_setup(corpus, given), out, force=force, report=_tell)
     stem, _, number = method.rpartition("-")
@@ -197,7 +197,7 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     from recognition.methods import methods as members
     from recognition.training import Trainer
 
-    _look_here_for_modules()
+    look_here_for_modules()
     names, scales, seeds, force = (given.pop(name) for name in ("names", "scales", "seeds", "force"))
     tested = {"split": given.pop("split"), "every": given.pop("test_every"), "postprocess": given.pop("postprocess")}
     setup = _setup(corpus, given)
@@ -214,7 +214,7 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
         say(f"{out / name}")
 
 
-def _look_here_for_modules() -> None:
+def look_here_for_modules() -> None:
     """Networks of one's own may lie in the current folder, which is no place for the modules of a program otherwise."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

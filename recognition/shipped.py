@@ -34,7 +34,8 @@ def shipped_path(name: str) -> Path:
     if name not in NAMES or not path.exists():
         there = ", ".join(each.stem for each in shipped()) or "none"
         raise UsageError(
-            f"no trained model of method {name!r} comes with codecsim; there are: {there}. Train it, and name the folder"
+            f"no trained model of method {name!r} comes with codecsim; there are: {there}. "
+            "Train it, and name the folder that it is in"
         )
     return path
 

@@ -6,14 +6,13 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
     /packets/COLUMN     one 1-D dataset a column, a row a coded frame, in decoding order within its stream
     /features/NAME      one 2-D dataset a vector-valued measure, a row a stream; only where it was asked for
     /bitstream          uint8, all elementary streams end to end
-    /predictions/COLUMN one 1-D dataset a column, a row a series of numbers over frames: what one network told of one
-                        stream, or of frames that were never coded; and what the corpus says of them. Only where frames
-                        were recognised
+    /predictions/COLUMN one 1-D dataset a column, a row a series of numbers over frames: what a network told of one
+                        stream, or of frames that were never coded; and what the corpus says. Where there is any
     /predicted          float32, all series end to end
 
-Root attributes: `grids`, the sweeps that were asked for (JSON list), `versions` (JSON object), and `corpora`, where their
-corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until the end of
-a sweep, is a small sweep file.
+Root attributes: `grids`, the sweeps that were asked for (JSON list), `versions` (JSON object), and `corpora`, where
+their corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until the
+end of a sweep, is a small sweep file.
 """
 
 from dataclasses import dataclass

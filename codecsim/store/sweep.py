@@ -74,6 +74,11 @@ class Sweep:
         """Coded frames of all streams."""
         return int(self._datasets["packets/stream"].shape[0])
 
+    @property
+    def n_predicted(self) -> int:
+        """Numbers of all predictions."""
+        return int(self._datasets["predicted"].shape[0]) if "predicted" in self._datasets else 0
+
     def close(self) -> None:
         """Close the file; what was read stays valid."""
         self._file.close()
@@ -150,7 +155,7 @@ class Sweep:
 
     def predicted_between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Numbers `start` (inclusive) to `stop` (exclusive) of /predicted."""
-        held = self._datasets["predicted"].shape[0] if "predicted" in self._datasets else 0
+        held = self.n_predicted
         if not 0 <= start <= stop <= held:
             raise StoreError(f"{self.path}: predictions {start} to {stop} lie outside the {held} that it holds")
         return self._read(self._datasets["predicted"], slice(start, stop)) if held else np.empty(0, np.float32)

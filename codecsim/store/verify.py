@@ -63,15 +63,16 @@ def verify(
 
 
 def _whole(sweep: Sweep) -> list[Problem]:
-    """Whether the streams lie end to end in /bitstream and /packets, and no job stands twice."""
-    streams, problems = sweep.streams, []
-    for start, length, what, total in (
-        ("offset", "n_bytes", "bitstream", sweep.n_bytes),
-        ("first_packet", "n_packets", "packets", sweep.n_packets),
+    """Whether streams and predictions lie end to end, and no job stands twice."""
+    streams, predictions, problems = sweep.streams, sweep.predictions, []
+    for table, start, length, what, total in (
+        (streams, "offset", "n_bytes", "the streams do not lie end to end in /bitstream", sweep.n_bytes),
+        (streams, "first_packet", "n_packets", "the streams do not lie end to end in /packets", sweep.n_packets),
+        (predictions, "offset", "n_values", "the predictions do not lie end to end in /predicted", sweep.n_predicted),
     ):
-        ends = np.concatenate([[0], np.cumsum(streams[length], dtype=np.int64)])
-        if not np.array_equal(ends[:-1], streams[start]) or ends[-1] != total:
-            problems.append(Problem(-1, "", f"the streams do not lie end to end in /{what}"))
+        ends = np.concatenate([[0], np.cumsum(table[length], dtype=np.int64)])
+        if not np.array_equal(ends[:-1], table[start]) or ends[-1] != total:
+            problems.append(Problem(-1, "", what))
     if len(set(zip(streams["sequence"].tolist(), streams["key"].tolist(), strict=True))) != len(sweep):
         problems.append(Problem(-1, "", "a job stands twice"))
     return problems

@@ -1,0 +1,217 @@
+"""`codecsim sweep` and `codecsim evaluate`: the main job, and networks that read what it left."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codecsim.errors import UsageError
+from pipelines.learning import PRECISIONS
+from pipelines.parameters import FILE, KeyValue, Names, Ranges, Words
+
+if TYPE_CHECKING:
+    from codecsim.simulator import SweepReport
+    from pipelines.curves import Curve
+    from pipelines.evaluation import Evaluation
+    from pipelines.sweep import Readers
+
+CODECS = ("x264", "x265", "svtav1", "vp9")
+
+_QUALITIES = ("strred", "li3ddct")
+_NOBODY = "none"
+
+_READERS = (
+    click.option(
+        "--methods",
+        "names",
+        type=Words("method"),
+        default="all",
+        show_default=True,
+        help="Whose networks read the streams, as joint,lr-4; all: all that there are.",
+    ),
+    click.option("--models", type=FILE, help="Folder of trained networks.  [default: those that come with codecsim]"),
+    click.option("--seeds", type=Ranges("seed", whole=True), help="Of the networks in --models.  [default: all there]"),
+    click.option(
+        "--every",
+        type=click.IntRange(1),
+        help="Show them one frame in so many.  [default: as before, or 16 on the CPU, 1 on a GPU]",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER."),
+    click.option(
+        "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."
+    ),
+)
+
+
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what networks need to know."""
+    for option in reversed(_READERS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "--out", type=FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
+)
+@click.option(
+    "--scales", type=Ranges("factor", whole=True), default="3,4", show_default=True, help="Factors s, divisors of 96."
+)
+@click.option(
+    "--qp", type=Ranges("QP", whole=True), help="Constant QPs, as 18-40, 18-40:2 or 18,24,30.  [default: 18-40]"
+)
+@click.option("--crf", type=Ranges("CRF"), help="Constant rate factors instead of QPs.")
+@click.option("--bitrate", type=Ranges("bit rate"), help="Average bit rates in kbit/s instead of QPs.")
+@click.option(
+    "--codec",
+    type=Names("codec", CODECS),
+    default="x264",
+    show_default=True,
+    help=f"One or more of {', '.join(CODECS)}.",
+)
+@click.option("--preset", help="Encoder preset, as the encoder names it.")
+@click.option("--tune", help="Encoder tuning, as the encoder names it.")
+@click.option("--gop", type=int, help="Longest distance between I frames, in frames.")
+@click.option("--bframes", type=int, help="Most B frames in a row (x264, x265).")
+@click.option("--low-delay", is_flag=True, help="Hold no frame back: no B frames, no lookahead.")
+@click.option(
+    "--pix-fmt", type=click.Choice(["gray", "yuv420p"]), help="What is coded.  [default: gray where the codec has it]"
+)
+@click.option(
+    "--encoder-option",
+    "encoder_options",
+    type=KeyValue(),
+    multiple=True,
+    help="The encoder's own option, as ref=1; repeatable.",
+)
+@click.option(
+    "--quality",
+    "quality",
+    type=Names("quality measure", _QUALITIES),
+    default="",
+    help="Slow measures besides PSNR and SSIM: strred, li3ddct.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes that encode.  [default: by cores and work]")
+@_reading
+@click.option("--force", is_flag=True, help="Do finished jobs again.")
+@click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the curves beside OUT.")
+def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None:
+    """Encode faces at every factor and QP, decode them, let networks read them, and draw what became of it: Figure 4.
+
+    SOURCE is a video file, a corpus file, or the name of built-in footage (demo, the default, or carphone). What OUT
+    already holds is not done again.
+    """
+    from pipelines.console import note, progress_bar, say
+
+    started = time.perf_counter()
+    readers = _readers(given)
+    given["bitrate_kbps"] = given.pop("bitrate")
+    given["encoder_options"] = dict(given["encoder_options"])
+    with progress_bar() as progress:
+        if readers is None:
+            from codecsim import sweep as encode
+
+            report, evaluation = encode(sources or ("demo",), out=out, progress=progress, **given), None
+        else:
+            from pipelines.sweep import sweep as run
+
+            report, evaluation = run(sources or ("demo",), out=out, readers=readers, progress=progress, **given)
+    for sentence in report.notes:
+        note(f"Note: {sentence}")
+    _say_encoded(report, time.perf_counter() - started)
+    if evaluation is not None and report.n_streams:
+        _say_recognised(out, evaluation)
+    if plot and report.n_streams:
+        from pipelines.figures import plot_rd
+
+        for path in plot_rd(out, out.with_suffix(".rd.png")):
+            say(f"{path}")
+    if evaluation is not None and report.n_streams:
+        _write_curves(out, plot=plot)
+    for job, why in report.failures:
+        note(f"Error: {job} failed: {why}")
+    if report.failures:
+        note("What succeeded is kept; run the same command again to try these once more.")
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@_reading
+@click.option("--corpus", "corpora", type=FILE, multiple=True, help="Where its sequences are, if not where they were.")
+@click.option("--force", is_flag=True, help="Ask again what was asked before.")
+@click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the curves beside FILE.")
+def evaluate(file: Path, corpora: tuple[Path, ...], plot: bool, **given: Any) -> None:
+    """Let networks read the streams of a sweep FILE, and draw what became of it; nothing is encoded again."""
+    from pipelines.console import progress_bar
+    from pipelines.sweep import evaluate as run
+
+    readers = _readers(given)
+    if readers is None:
+        raise UsageError("--methods none leaves nothing to do; name methods, or all")
+    with progress_bar() as progress:
+        evaluation = run(file, readers, corpora=corpora, progress=progress)
+    _say_recognised(file, evaluation)
+    _write_curves(file, plot=plot)
+
+
+def _readers(given: dict[str, Any]) -> "Readers | None":
+    """Take what is said of networks out of the options; None where nothing is to be recognised."""
+    options = {name: given.pop(name) for name in ("names", "models", "seeds", "every", "device", "precision")}
+    if options["names"] == (_NOBODY,):
+        return None
+    if _NOBODY in options["names"]:
+        raise UsageError("--methods none goes with no other method")
+    look_here_for_modules()
+    from pipelines.sweep import Readers
+
+    return Readers(**options, force=given["force"] if "quality" in given else given.pop("force"))
+
+
+def _say_encoded(report: "SweepReport", seconds: float) -> None:
+    from codecsim.store import Sweep
+    from pipelines import tables
+    from pipelines.console import say, size, table
+
+    if report.n_streams:
+        with Sweep(report.out) as opened:
+            say(table(*tables.summary(opened)) + "\n")
+    said = [f"{report.n_new} new", f"{report.n_reused} already there"]
+    if report.failures:
+        said.append(f"{len(report.failures)} failed")
+    held = f"{report.n_streams} streams, {size(report.out.stat().st_size)}" if report.n_streams else "not written"
+    say(f"{report.out}: {held}; {', '.join(said)}, in {seconds:.1f} s")
+
+
+def _say_recognised(out: Path, evaluation: "Evaluation") -> None:
+    from pipelines.console import say
+
+    say(
+        f"{out}: networks were shown one frame in {evaluation.every}; {evaluation.n_read} readings new "
+        f"({evaluation.n_inferred} frames inferred), {evaluation.n_reused} already there"
+    )
+
+
+def _write_curves(out: Path, *, plot: bool) -> None:
+    """Say what the curves of a sweep tell, and write them beside it, against each reference that there is."""
+    from codecsim.atomic import replacing
+    from codecsim.store import Sweep
+    from pipelines.console import say, table
+    from pipelines.curve_tables import curves_csv, curves_table
+    from pipelines.curves import curves
+    from pipelines.recognition_figures import plot_figure4
+
+    with Sweep(out) as opened:
+        found: dict[str, list[Curve]] = {
+            reference: curves(opened, reference=reference) for reference in ("label", "fidelity")
+        }
+    target = out.with_suffix(".curves.csv")
+    with replacing(target) as temporary:
+        temporary.write_text(curves_csv([each for those in found.values() for each in those]), encoding="utf-8")
+    say(f"{target}")
+    for reference, those in found.items():
+        ...

@@ -1,0 +1,352 @@
+"""Networks that read a sweep: what they tell is what they would tell alone, once, and whatever stops them."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import codecsim
+from codecsim.corpus import Corpus
+from codecsim.decode import decode
+from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.grid import Job
+from codecsim.parts import parts_folder
+from codecsim.scaling import downscale
+from codecsim.store import Sweep
+from codecsim.store.merge import part_files
+from codecsim.store.verify import verify
+from pipelines.evaluation import Evaluation
+from pipelines.readings import UNCODED, Readings
+from pipelines.sweep import Readers, evaluate, sweep
+from recognition.inference import TOLERANCE, Predictor
+from recognition.models import load_model
+from recognition.methods import get_method
+from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, SMALL_HR, save_small, valence, write_corpus
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GRID: dict[str, Any] = {"scales": [3, 4], "qp": [24, 36], "workers": 1}
+NAMES = (SMALL_HR, SMALL_3, SMALL_4)
+_Predictions = dict[tuple[str, str, int, str, str, int], list[float]]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name in NAMES:
+        save_small(folder, name)
+    save_small(folder, SMALL_3, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.h5")
+
+
+def readers(models: Path, *names: str, **options: Any) -> Readers:
+    return Readers(**{"names": names or NAMES, "models": models, "seeds": (0,), "device": "cpu", "every": 2} | options)
+
+
+def held(path: Path) -> _Predictions:
+    with Sweep(path) as opened:
+        told = opened.predictions
+        names = "sequence", "key", "scale", "method", "label", "seed"
+        return {
+            row: opened.predicted_between(start, start + n).tolist()
+            for row, start, n in zip(
+                zip(*(told[name].tolist() for name in names), strict=True),
+                told["offset"].tolist(),
+                told["n_values"].tolist(),
+                strict=True,
+            )
+        }
+
+
+def assert_same(told: _Predictions, expected: _Predictions, *, atol: float = 0) -> None:
+    assert told.keys() == expected.keys()
+    for identity, values in told.items():
+        np.testing.assert_allclose(values, expected[identity], rtol=0, atol=atol, err_msg=str(identity))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that three networks have read; two of the factors in it."""
+    out = tmp_path_factory.mktemp("undisturbed") / "sweep.h5"
+    report, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
+    assert evaluation is not None
+    assert (report.n_new, evaluation.n_reused) == (12, 0)
+    # Of 3 people: HR frames are shown to all 3 networks, LR frames and 2 QPs to the one of their factor.
+    assert evaluation.n_read == 3 * (3 + 2 + 4)
+    return out
+
+
+def predictor(models: Path, name: str, seed: int = 0) -> Predictor:
+    path = models / f"{name.replace(':', '.')}.seed{seed}.safetensors"
+    return Predictor(load_model(path, method=get_method(name)).network, device="cpu")
+
+
+def close(told: Sequence[float], alone: npt.NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(told, alone[:, 0], rtol=0, atol=TOLERANCE["fp32"])
+
+
+def test_a_network_tells_of_every_stream_what_it_tells_of_its_frames_alone(undisturbed: Path, models: Path) -> None:
+    told, n_streams = held(undisturbed), 0
+    for name, scale in ((SMALL_3, 3), (SMALL_4, 4)):
+        alone = predictor(models, name)
+        with Sweep(undisturbed) as opened:
+            for row in np.flatnonzero(opened.column("scale") == scale).tolist():
+                sequence, key = str(opened.column("sequence")[row]), str(opened.column("key")[row])
+                frames = decode(opened.packets(row), "x264", width=96 // scale, height=96 // scale)
+                close(told[sequence, key, scale, name, "valence", 0], alone(frames[::2]))
+                n_streams += 1
+    assert n_streams == 12
+
+
+def test_uncoded_frames_are_told_of_too(undisturbed: Path, models: Path, corpus: Path) -> None:
+    told = held(undisturbed)
+    with Corpus(corpus) as opened:
+        frames = {each.name: opened.frames(each.name)[::2] for each in opened.sequences()}
+    for sequence, hr in frames.items():
+        for name in NAMES:
+            close(told[sequence, UNCODED, 1, name, "valence", 0], predictor(models, name)(hr))
+        close(told[sequence, UNCODED, 3, SMALL_3, "valence", 0], predictor(models, SMALL_3)(downscale(hr, 3)))
+        close(told[sequence, UNCODED, 4, SMALL_4, "valence", 0], predictor(models, SMALL_4)(downscale(hr, 4)))
+
+
+def test_what_the_corpus_says_is_kept_at_full_rate(undisturbed: Path) -> None:
+    told = held(undisturbed)
+    np.testing.assert_array_equal(told["ben_1", UNCODED, 1, "truth", "valence", -1], valence(1))
+    assert not any(label == "emotion" for *_, label, _ in told)
+    with Sweep(undisturbed) as opened:
+        truth = Readings(opened).truth("valence", ["ada_1", "cy_1"], delay_seconds=0.08)
+    later = [np.append(valence(number)[2:], [np.nan, np.nan])[::2] for number in (0, 2)]
+    np.testing.assert_array_equal(truth, np.concatenate(later))
+
+
+def test_the_file_verifies_and_leaves_nothing_beside_it(undisturbed: Path) -> None:
+    assert verify(undisturbed) == []
+    assert [path.name for path in undisturbed.parent.iterdir()] == ["sweep.h5"]
+
+
+def test_what_was_read_is_not_read_again(undisturbed: Path, corpus: Path, models: Path, tmp_path: Path) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    written = out.stat().st_mtime_ns
+    report, evaluation = sweep(corpus, out=out, readers=readers(models, every=None), **GRID)
+    assert evaluation is not None
+    assert out.stat().st_mtime_ns == written
+    assert (report.n_new, report.n_reused) == (0, 12)
+    assert (evaluation.n_read, evaluation.n_reused, evaluation.n_inferred, evaluation.every) == (0, 27, 0, 2)
+    assert_same(held(out), held(undisturbed))
+
+
+def test_more_streams_and_more_networks_are_read_later(
+    undisturbed: Path, corpus: Path, models: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sweep.h5"
+    sweep(corpus, out=out, readers=readers(models, SMALL_3), **GRID | {"qp": [24]})
+    n_bytes = codecsim.open_sweep(out).n_bytes
+    evaluation = evaluate(out, readers(models, SMALL_4, SMALL_HR))
+    assert evaluation.n_read == 3 * (2 + 1 + 1)
+    assert codecsim.open_sweep(out).n_bytes == n_bytes
+    codecsim.sweep(corpus, out=out, **GRID)
+    evaluation = evaluate(out, readers(models))
+    assert evaluation.n_read == 3 * 2
+    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+
+
+def test_other_weights_of_a_method_are_asked_again(undisturbed: Path, models: Path, tmp_path: Path) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    shutil.copytree(models, tmp_path / "models")
+    other = tmp_path / "models" / save_small(models, SMALL_3, seed=1).name
+    other.rename(other.with_name(other.name.replace("seed1", "seed0")))
+    evaluation = evaluate(out, readers(tmp_path / "models"))
+    assert evaluation.n_read == 3 * (1 + 1 + 2)
+    before, now = held(undisturbed), held(out)
+    assert before.keys() == now.keys()
+    for identity in now:
+        is_same = np.array_equal(before[identity], now[identity], equal_nan=True)
+        assert is_same == (identity[3] != SMALL_3), identity
+
+
+def test_seeds_are_kept_side_by_side(undisturbed: Path, models: Path, tmp_path: Path) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    evaluation = evaluate(out, readers(models, SMALL_3, seeds=None))
+    assert evaluation.n_read == 3 * 4
+    with Sweep(out) as opened:
+        assert Readings(opened).of(SMALL_3, "valence").seeds == (0, 1)
+
+
+def test_all_networks_are_shown_the_same_frames(undisturbed: Path, models: Path, tmp_path: Path) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    with pytest.raises(UsageError, match="were evaluated with one frame in 2; go on with --every 2, or evaluate all"):
+        evaluate(out, readers(models, every=3))
+    assert_same(held(out), held(undisturbed))
+    evaluate(out, readers(models, every=3, force=True))
+    assert {len(values) for identity, values in held(out).items() if identity[3] != "truth"} == {N_FRAMES // 3}
+    evaluate(out, readers(models, SMALL_3, every=4, force=True))
+    with Sweep(out) as opened, pytest.raises(UsageError, match="shown one frame in 3 and 4; evaluate it again"):
+        Readings(opened)
+
+
+class Broken(Exception):
+    """What a network raises after some frames."""
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let inference end with an error after so many streams, and let every stream be kept as soon as it is read."""
+    whole, left = Predictor.stream, [after]
+
+    def stream(self: Predictor, sequences: Any) -> Iterator[npt.NDArray[np.float32]]:
+        for told in whole(self, sequences):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Broken("out of patience")
+            yield told
+
+    monkeypatch.setattr(Predictor, "stream", stream)
+    monkeypatch.setattr("pipelines.evaluation._SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 1})
+
+
+@pytest.mark.parametrize("after", [0, 5, 20])
+def test_an_error_while_reading_ends_the_sweep_and_keeps_what_is_finished(
+    undisturbed: Path, corpus: Path, models: Path, tmp_path: Path, after: int
+) -> None:
+    out = tmp_path / "sweep.h5"
+    with pytest.MonkeyPatch.context() as patch:
+        breaking(patch, after)
+        with pytest.raises(Broken, match="out of patience"):
+            sweep(corpus, out=out, readers=readers(models), **GRID)
+    assert not out.exists()
+    kept = [path for path in part_files(parts_folder(out)) if path.name.startswith("predictions-")]
+    assert bool(kept) == (after > 3)
+    report, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
+    assert evaluation is not None
+    assert evaluation.n_reused >= after - 3
+    assert evaluation.n_read + evaluation.n_reused == 27
+    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+    assert verify(out) == []
+
+
+def test_an_interrupt_stops_reading_and_keeps_what_was_read(corpus: Path, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+
+    def interrupt(what: str, done: int, total: int | None) -> None:
+        if what == "encoding" and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(corpus, out=out, readers=readers(models), progress=interrupt, **GRID)
+    assert part_files(parts_folder(out))
+    report, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
+    assert evaluation is not None
+    assert report.n_reused > 0
+    assert evaluation.n_read + evaluation.n_reused == 27
+
+
+def test_a_damaged_part_of_predictions_is_read_again(
+    undisturbed: Path, corpus: Path, models: Path, tmp_path: Path
+) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    parts_folder(out).mkdir()
+    (parts_folder(out) / "predictions-0.h5").write_bytes(b"\x89HDF damaged")
+    report, _ = sweep(corpus, out=out, readers=readers(models), **GRID)
+    assert [note for note in report.notes if "predictions-0.damaged could not be read and was set aside" in note]
+    assert_same(held(out), held(undisturbed))
+
+
+def test_a_follower_is_handed_what_is_there_and_then_each_part(corpus: Path, tmp_path: Path) -> None:
+    out, seen = tmp_path / "sweep.h5", []
+
+    @contextmanager
+    def follower(jobs: Sequence[Job], folder: Path) -> Iterator[Any]:
+        seen.append((len(jobs), folder))
+        yield lambda path: seen.append((path.name, path.exists()))
+        seen.append(("left", out.exists()))
+
+    codecsim.sweep(corpus, out=out, follower=follower, **GRID | {"qp": [24]})
+    parts = [name for name, exists in seen[1:-1] if exists]
+    assert seen[0] == (6, parts_folder(out))
+    assert len(parts) == 6
+    assert len(set(parts)) == 6
+    assert seen[-1] == ("left", False)
+    seen.clear()
+    codecsim.sweep(corpus, out=out, follower=follower, **GRID)
+    assert seen[1] == ("sweep.h5", True)
+    assert len(seen) == 1 + 1 + 6 + 1
+
+
+def test_a_corpus_that_moved_must_be_named(undisturbed: Path, corpus: Path, models: Path, tmp_path: Path) -> None:
+    shutil.copy(corpus, tmp_path / "corpus.h5")
+    out = tmp_path / "results" / "sweep.h5"
+    codecsim.sweep(tmp_path / "corpus.h5", out=out, **GRID)
+    (tmp_path / "corpus.h5").rename(tmp_path / "moved.h5")
+    with pytest.raises(
+        StoreError, match="the frames of ada_1 and 2 more sequences are not in .* name their corpus with --c"
+    ):
+        evaluate(out, readers(models))
+    other = write_corpus(tmp_path / "other.h5", people=("ada", "ben"))
+    with pytest.raises(StoreError, match="the frames of cy_1 are not in .*other.h5; name"):
+        evaluate(out, readers(models), corpora=[other])
+    assert evaluate(out, readers(models), corpora=[tmp_path / "moved.h5"]).n_read == 27
+
+
+def test_a_stream_that_decodes_otherwise_is_refused(undisturbed: Path, models: Path, tmp_path: Path) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    with h5py.File(out, "r+") as file:
+        digests = file["streams/decoded_sha256"]
+        digests[3] = b"0" * 64
+    with pytest.raises(StoreError, match="ada_1/x264/s4/qp36 decodes to other frames than when it was stored"):
+        evaluate(out, readers(models, force=True))
+
+
+def test_footage_without_labels_is_read(models: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.h5", labelled=False)
+    out = tmp_path / "sweep.h5"
+    sweep(corpus, out=out, readers=readers(models, SMALL_3), **GRID)
+    assert not [identity for identity in held(out) if identity[3] == "truth"]
+    assert len(held(out)) == 3 * (1 + 1 + 2)
+
+
+def test_refusals_come_before_any_work(corpus: Path, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    for names, message in (
+        (("joint-9",), "factor s = 9 does not divide"),
+        (("nothing",), "no method 'nothing'; there are hr, lr-s"),
+        (("joint-3",), "no trained network of method 'joint-3'; train it with: codecsim train joint-3 CORPUS"),
+        (("all",), "no trained network lies in"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            sweep(corpus, out=out, readers=readers(models, *names), **GRID)
+    with pytest.raises(UsageError, match="seeds are of networks in a folder"):
+        sweep(corpus, out=out, readers=Readers(names=("all",), seeds=(0,)), **GRID)
+    with pytest.raises(StoreError, match="no such file"):
+        sweep(corpus, out=out, readers=readers(models, SMALL_3, seeds=(7,)), **GRID)
+    with pytest.raises(SourceError):
+        sweep(tmp_path / "none.mp4", out=out, readers=readers(models), **GRID)
+    corpus_as_out = shutil.copy(corpus, tmp_path / "corpus.h5")
+    with pytest.raises(StoreError, match="not a sweep file.* Nothing was touched: name another file"):
+        sweep(corpus, out=corpus_as_out, readers=readers(models), **GRID)
+    assert not out.exists()
+    assert not parts_folder(out).exists()
+
+
+def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, **GRID)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 5})
+        evaluate(out, readers(models))
+    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+
+
+def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="finds 0 GPUs here"):
+        Evaluation(tmp_path / "sweep.h5", [], device="cuda:99")
