@@ -21,6 +21,7 @@ import numpy.typing as npt
 from codecsim.store import Sweep
 from pipelines.readings import UNCODED, Networks, Readings
 from pipelines.tables import Point, points, pooled_rate
+from recognition.methods import FAMILIES
 from recognition.metrics import Interval, bootstrap, paired
 
 Reference = Literal["label", "fidelity"]
@@ -136,7 +137,13 @@ def curves(sweep: Sweep, *, reference: Reference = "label", resamples: int = RES
         maker = _Maker(sweep, readings.of(method, label), reference, resamples)
         coded = [curve for members in groups.values() if (curve := maker.coded(members))]
         found += coded or maker.ceiling()
-    return found
+    return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve)))
+
+
+def _rank(curve: Curve) -> tuple[int, str]:
+    """Place of a method in the order of the paper; others come after."""
+    names = [family.name for family in FAMILIES]
+    return names.index(curve.family) if curve.family in names else len(names), curve.method
 
 
 class _Maker:

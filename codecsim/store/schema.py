@@ -11,8 +11,8 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
     /predicted          float32, all series end to end
 
 Root attributes: `grids`, the sweeps that were asked for (JSON list), `versions` (JSON object), and `corpora`, where
-their corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until the
-end of a sweep, is a small sweep file.
+their corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until
+the end of a sweep, is a small sweep file.
 """
 
 from dataclasses import dataclass

@@ -25,8 +25,8 @@ from pipelines.evaluation import Evaluation
 from pipelines.readings import UNCODED, Readings
 from pipelines.sweep import Readers, evaluate, sweep
 from recognition.inference import TOLERANCE, Predictor
-from recognition.models import load_model
 from recognition.methods import get_method
+from recognition.models import load_model
 from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, SMALL_HR, save_small, valence, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -195,7 +195,7 @@ def test_all_networks_are_shown_the_same_frames(undisturbed: Path, models: Path,
         Readings(opened)
 
 
-class Broken(Exception):
+class PatienceError(Exception):
     """What a network raises after some frames."""
 
 
@@ -207,7 +207,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         for told in whole(self, sequences):
             left[0] -= 1
             if left[0] < 0:
-                raise Broken("out of patience")
+                raise PatienceError("out of patience")
             yield told
 
     monkeypatch.setattr(Predictor, "stream", stream)
@@ -222,12 +222,12 @@ def test_an_error_while_reading_ends_the_sweep_and_keeps_what_is_finished(
     out = tmp_path / "sweep.h5"
     with pytest.MonkeyPatch.context() as patch:
         breaking(patch, after)
-        with pytest.raises(Broken, match="out of patience"):
+        with pytest.raises(PatienceError, match="out of patience"):
             sweep(corpus, out=out, readers=readers(models), **GRID)
     assert not out.exists()
     kept = [path for path in part_files(parts_folder(out)) if path.name.startswith("predictions-")]
     assert bool(kept) == (after > 3)
-    report, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
+    _, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
     assert evaluation is not None
     assert evaluation.n_reused >= after - 3
     assert evaluation.n_read + evaluation.n_reused == 27
@@ -289,11 +289,11 @@ def test_a_corpus_that_moved_must_be_named(undisturbed: Path, corpus: Path, mode
     codecsim.sweep(tmp_path / "corpus.h5", out=out, **GRID)
     (tmp_path / "corpus.h5").rename(tmp_path / "moved.h5")
     with pytest.raises(
-        StoreError, match="the frames of ada_1 and 2 more sequences are not in .* name their corpus with --c"
+        StoreError, match=r"the frames of ada_1 and 2 more sequences are not in .* name their corpus with --c"
     ):
         evaluate(out, readers(models))
     other = write_corpus(tmp_path / "other.h5", people=("ada", "ben"))
-    with pytest.raises(StoreError, match="the frames of cy_1 are not in .*other.h5; name"):
+    with pytest.raises(StoreError, match=r"the frames of cy_1 are not in .*other.h5; name"):
         evaluate(out, readers(models), corpora=[other])
     assert evaluate(out, readers(models), corpora=[tmp_path / "moved.h5"]).n_read == 27
 
@@ -332,7 +332,7 @@ def test_refusals_come_before_any_work(corpus: Path, models: Path, tmp_path: Pat
     with pytest.raises(SourceError):
         sweep(tmp_path / "none.mp4", out=out, readers=readers(models), **GRID)
     corpus_as_out = shutil.copy(corpus, tmp_path / "corpus.h5")
-    with pytest.raises(StoreError, match="not a sweep file.* Nothing was touched: name another file"):
+    with pytest.raises(StoreError, match=r"not a sweep file.* Nothing was touched: name another file"):
         sweep(corpus, out=corpus_as_out, readers=readers(models), **GRID)
     assert not out.exists()
     assert not parts_folder(out).exists()
