@@ -103,3 +103,15 @@ def bench_infer(precisions: "tuple[Precision, ...]", device: str, **given: Any) 
 
     for line in run_infer(device=device, precisions=precisions or precisions_of(get_device(device)), **given):
         say(line)
+
+
+@bench.command("evaluate")
+@_network
+def bench_evaluate(precisions: "tuple[Precision, ...]", device: str, **given: Any) -> None:
+    """Compare reading the streams of a sweep with the bare network, and with encoding before it; and measure memory."""
+    from pipelines.bench.evaluate import run_evaluate
+    from pipelines.console import say
+    from recognition.devices import get_device, precisions_of
+
+    for line in run_evaluate(device=device, precisions=precisions or precisions_of(get_device(device)), **given):
+        say(line)

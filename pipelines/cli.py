@@ -11,7 +11,7 @@ import click
 from codecsim.errors import CodecsimError, UsageError
 from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
-from pipelines.parameters import FILE, KeyValue, Names, Ranges
+from pipelines.parameters import FILE
 from pipelines.preparing import prepare
 from pipelines.sweeping import evaluate, sweep
 

@@ -3,7 +3,7 @@
 Each stage takes up where it stopped: streams and predictions that a sweep file holds are not made again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,20 @@ def evaluate(
     StoreError
         If `out` is no sweep, or its sequences are in none of the corpora.
     """
+    return read_streams(out, lambda scales: readers.evaluation(out, scales, progress), corpora=corpora)
+
+
+def read_streams(
+    out: Path, evaluation_of: Callable[[Sequence[int]], Evaluation], *, corpora: Sequence[Path] = ()
+) -> Evaluation:
+    """As `evaluate`; the evaluation is made for the factors of the streams, once nobody else may write the file."""
     with writing(out) as folder:
         before = finished_jobs(out, folder)
         with Sweep(out) as opened:
             attributes = opened.attributes
             scales = tuple(sorted(set(opened.column("scale").tolist())))
             tracks = _tracks(opened, corpora)
-        evaluation = readers.evaluation(out, scales, progress)
+        evaluation = evaluation_of(scales)
         with evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
             read(out)
         if part_files(folder):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.learning import PRECISIONS
+from pipelines.learning import PRECISIONS, look_here_for_modules
 from pipelines.parameters import FILE, KeyValue, Names, Ranges, Words
 
 if TYPE_CHECKING:
@@ -200,10 +200,9 @@ def _write_curves(out: Path, *, plot: bool) -> None:
     """Say what the curves of a sweep tell, and write them beside it, against each reference that there is."""
     from codecsim.atomic import replacing
     from codecsim.store import Sweep
-    from pipelines.console import say, table
-    from pipelines.curve_tables import curves_csv, curves_table
+    from pipelines.console import say
+    from pipelines.curve_tables import curves_csv
     from pipelines.curves import curves
-    from pipelines.recognition_figures import plot_figure4
 
     with Sweep(out) as opened:
         found: dict[str, list[Curve]] = {

@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -34,6 +33,7 @@ from codecsim.sources.builtin import builtin_path
 from codecsim.store import Sweep
 from codecsim.store.records import SweepWriter, column_array
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
+from pipelines.bench.memory import CAN_WATCH, watched
 from pipelines.bench.timing import interleaved, machine, seconds
 
 Frames = npt.NDArray[np.uint8]
@@ -147,20 +147,13 @@ def _slices(clip: Frames, folder: Path, rounds: int) -> str:
 
 def _memory(clip: Frames, folder: Path, rounds: int) -> str:
     """Peak memory of a sweep over 20 sequences of 7500 frames, all its processes together."""
-    if not Path("/proc/self/smaps_rollup").exists():
+    if not CAN_WATCH:
         return "left out: needs Linux's /proc"
     corpus = folder / "memory.h5"
     frames = _back_and_forth(clip, 7500)
     _write_corpus(corpus, {f"clip{index}": np.roll(frames, index, axis=1) for index in range(20)})
     command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(folder / "memory-sweep.h5")]
-    process = subprocess.Popen([*command, "--qp", "24", "--workers", "2", "--no-plot"], stdout=subprocess.DEVNULL)
-    peaks = {"rss": 0, "pss": 0}
-    stop = threading.Event()
-    watcher = threading.Thread(target=_watch_memory, args=(process.pid, peaks, stop))
-    watcher.start()
-    status = process.wait()
-    stop.set()
-    watcher.join()
+    status, peaks = watched([*command, "--qp", "24", "--workers", "2", "--methods", "none", "--no-plot"])
     corpus.unlink()
     if status:
         return f"the sweep failed with status {status}"
@@ -310,31 +303,3 @@ def _write_720p(path: Path, n_frames: int) -> None:
             canvas[72:648, 288:992] = pictures[index][:576]
             target.mux(stream.encode(av.VideoFrame.from_ndarray(canvas, "yuv420p")))
         target.mux(stream.encode(None))
-
-
-def _watch_memory(process: int, peaks: dict[str, int], stop: threading.Event) -> None:
-    """Sum the memory of a process and its descendants every 50 ms, and keep the largest sums, in bytes."""
-    while not stop.wait(0.05):
-        sums = {"rss": 0, "pss": 0}
-        for member in _family(process):
-            try:
-                lines = Path(f"/proc/{member}/smaps_rollup").read_text(encoding="ascii").splitlines()
-            except OSError:
-                continue
-            for line in lines:
-                name, _, rest = line.partition(":")
-                if name.lower() in sums:
-                    sums[name.lower()] += int(rest.split()[0]) * 1024
-        for name, value in sums.items():
-            peaks[name] = max(peaks[name], value)
-
-
-def _family(process: int) -> list[int]:
-    members = [process]
-    for member in members:
-        for children in Path(f"/proc/{member}/task").glob("*/children"):
-            try:
-                members += map(int, children.read_text(encoding="ascii").split())
-            except OSError:
-                continue
-    return members

@@ -37,7 +37,7 @@ def run_infer(*, rounds: int, device: str, precisions: Sequence[Precision], vari
         taken = alternated(
             rounds,
             partial(seconds, partial(predict, frames)),
-            partial(seconds, partial(_alone, network, torch.split(ready, batch), precision, place)),
+            partial(seconds, partial(alone, network, torch.split(ready, batch), precision, place)),
             partial(seconds, partial(predict, repeated)),
             partial(product_flops_per_second, precision, place),
         )
@@ -50,6 +50,7 @@ def run_infer(*, rounds: int, device: str, precisions: Sequence[Precision], vari
         yield f"{precision}, every frame twice: {to_distinct:.2f} × as fast; peak of the {owner} {peak / 1e6:.0f} MB"
 
 
-def _alone(network: nn.Module, inputs: Sequence[Tensor], precision: Precision, device: torch.device) -> None:
+def alone(network: nn.Module, inputs: Sequence[Tensor], precision: Precision, device: torch.device) -> None:
+    """The network on luma that lies ready on the device, batch by batch."""
     with torch.inference_mode(), arithmetic(precision, device):
         torch.cat([network(part) for part in inputs]).cpu()

@@ -1,0 +1,118 @@
+"""`codecsim bench evaluate`: streams to predictions, against the network alone with its inputs ready-made."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from codecsim import sweep as encode
+from codecsim.corpus import Corpus, CorpusWriter
+from codecsim.sources.demo import unpack_demo
+from pipelines.bench.infer import alone
+from pipelines.bench.memory import CAN_WATCH, watched
+from pipelines.bench.timing import alternated, seconds
+from pipelines.bench.work import setting
+from pipelines.evaluation import Evaluation
+from pipelines.networks import Network
+from pipelines.sweep import read_streams
+from recognition.devices import Precision, get_device
+from recognition.inference import BATCH
+from recognition.methods import get_method
+from recognition.networks import ValenceCNN, Variant
+from recognition.resampling import enlarge, luma
+
+_SIDE = 24
+_EVERY = {"cpu": 8, "cuda": 1}
+_QPS = {"cpu": (24, 32), "cuda": (18, 22, 26, 30, 34, 38)}
+_MANY = 200
+_FRAMES_OF_MANY = 100
+
+
+def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:
+    """Measure how networks read sweeps of the demo, and yield a line of result each."""
+    place = get_device(device)
+    yield setting(place)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for precision in precisions:
+            yield from _speed(folder, rounds, device=place, precision=precision, variant=variant)
+        yield f"memory: {_memory(folder)}"
+
+
+def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precision, variant: Variant) -> Iterator[str]:
+    network = ValenceCNN(variant=variant)
+    reader = Network(get_method("joint-4"), 0, ("valence",), "0" * 64, 0.0, network)
+    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": _QPS[device.type], "workers": 1}
+
+    def evaluation(out: Path) -> Evaluation:
+        return Evaluation(out, [reader], every=_EVERY[device.type], device=str(device), precision=precision, force=True)
+
+    def end_to_end(out: Path) -> None:
+        out.unlink(missing_ok=True)
+        encode("demo", out=out, follower=evaluation(out).follow, **grid)
+
+    out = folder / "sweep.h5"
+    encode("demo", out=out, **grid)
+    counted = read_streams(out, lambda scales: evaluation(out)).n_inferred
+    small = np.random.default_rng(0).integers(0, 256, (counted, _SIDE, _SIDE), np.uint8)
+    ready = luma(enlarge(torch.from_numpy(small).to(device))).contiguous(memory_format=torch.channels_last)
+    batches = torch.split(ready, BATCH[device.type])
+    taken = alternated(
+        rounds,
+        partial(seconds, partial(read_streams, out, lambda scales: evaluation(out))),
+        partial(seconds, partial(alone, network, batches, precision, device)),
+        partial(seconds, partial(end_to_end, folder / "whole.h5")),
+    )
+    ours, whole = (median(each[index] for each in taken) for index in (0, 2))
+    to_bare, whole_to_bare = (median(each[1] / each[index] for each in taken) for index in (0, 2))
+    yield (
+        f"{precision}: {counted / ours:.0f} frames/s from streams to predictions that are stored, {to_bare:.2f} × the "
+        "bare network"
+    )
+    yield (
+        f"{precision}, end to end, encoding too: {counted / whole:.0f} frames/s, {whole_to_bare:.2f} × the bare network"
+    )
+
+
+def _memory(folder: Path) -> str:
+    """Peak memory of sweeps of one sequence, and of many, that a network reads."""
+    if not CAN_WATCH:
+        return "left out: needs Linux's /proc"
+    peaks = []
+    for number in (1, _MANY):
+        corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
+        _repeated(corpus, number)
+        command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
+        options = ["--scales", "4", "--methods", "joint-4", "--every", "50", "--workers", "1", "--no-plot"]
+        status, peak = watched([*command, *options])
+        if status:
+            return f"the sweep failed with status {status}"
+        peaks.append(peak["pss"] / 1e6)
+    return (
+        f"{peaks[0]:.0f} MB at most for 1 sequence of {_FRAMES_OF_MANY} frames, {peaks[1]:.0f} MB for {_MANY} of them"
+    )
+
+
+def _repeated(path: Path, number: int) -> None:
+    """A corpus of one clip, again and again, each time of another person and a little to the right."""
+    demo = path.with_name("demo.h5")
+    if not demo.exists():
+        with CorpusWriter(demo) as writer:
+            unpack_demo(writer)
+    with Corpus(demo) as corpus:
+        name = corpus.sequences()[0].name
+        frames, said = (
+            read(name)[:_FRAMES_OF_MANY] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
+        )
+    with CorpusWriter(path) as writer:
+        for index in range(number):
+            with writer.sequence(f"clip{index}", fps=25, subject=f"{index}", split="dev", source="demo") as sequence:
+                for at, frame in enumerate(np.roll(frames, index % 48, axis=2)):
+                    sequence.append(frame, pts_seconds=at / 25)
+                sequence.labels("valence", said)
