@@ -13,7 +13,7 @@ bootstraps over subjects, and over seeds where there are several networks of a m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from recognition.metrics import Interval, bootstrap, paired
 
 Reference = Literal["label", "fidelity"]
 
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
 MEASURES = ("rmse", "cc", "ccc")
 RATES = ("bpp_lr", "bpp_hr", "rate_kbps")
 

@@ -197,20 +197,43 @@ def _say_recognised(out: Path, evaluation: "Evaluation") -> None:
 
 
 def _write_curves(out: Path, *, plot: bool) -> None:
-    """Say what the curves of a sweep tell, and write them beside it, against each reference that there is."""
+    """Say what became of recognition, and write it beside the sweep, against each reference that there is."""
     from codecsim.atomic import replacing
     from codecsim.store import Sweep
-    from pipelines.console import say
-    from pipelines.curve_tables import curves_csv
-    from pipelines.curves import curves
+    from pipelines.console import note, say, table
+    from pipelines.curve_tables import curves_csv, curves_text, deltas_table, refusals
+    from pipelines.curves import REFERENCES, curves
+    from pipelines.deltas import deltas
 
     with Sweep(out) as opened:
-        found: dict[str, list[Curve]] = {
-            reference: curves(opened, reference=reference) for reference in ("label", "fidelity")
-        }
-    target = out.with_suffix(".curves.csv")
-    with replacing(target) as temporary:
-        temporary.write_text(curves_csv([each for those in found.values() for each in those]), encoding="utf-8")
-    say(f"{target}")
-    for reference, those in found.items():
-        ...
+        found = {reference: curves(opened, reference=reference) for reference in REFERENCES}
+    known = {reference: those for reference, those in found.items() if any(curve.points for curve in those)}
+    for those in known.values():
+        say(f"\n{curves_text(those)}")
+    if "label" in known and (compared := deltas(known["label"])):
+        say("\n" + table(*deltas_table(compared)))
+        for reason in refusals(compared):
+            note(reason)
+    written = [out.with_suffix(".curves.csv")]
+    with replacing(written[0]) as temporary:
+        temporary.write_text(curves_csv([curve for those in found.values() for curve in those]), encoding="utf-8")
+    if plot:
+        for those in known.values():
+            written += _draw(those, out)
+    say("\n" + "\n".join(map(str, written)))
+
+
+def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
+    """Figure 4 against QP and against bpp, one of each codec, mode and label."""
+    from pipelines.recognition_figures import plot_figure4
+
+    coded = [curve for curve in curves if curve.points]
+    pictures = list(dict.fromkeys((curve.label, curve.codec, curve.mode) for curve in coded))
+    paths = []
+    for number, (label, codec, mode) in enumerate(pictures, 1):
+        stem = "figure4" if coded[0].reference == "label" else coded[0].reference
+        stem += f"-{number}" if len(pictures) > 1 else ""
+        for against in ("bpp_lr",) if mode == "bitrate" else ("qp", "bpp_lr"):
+            target = out.with_suffix(f".{stem}.{against}.png")
+            paths += plot_figure4(curves, target, against=against, label=label, codec=codec, mode=mode)
+    return paths
