@@ -10,10 +10,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
-from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, plain_ticks, save, scale_style
+from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, plain_ticks, save, scale_name, scale_style
 from pipelines.tables import Point, asked_for, comparable, points, pooled_rate, rows_of, sequences_of
 
 _LINES = ("-", "--", ":", "-.")
@@ -117,7 +116,7 @@ def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 def _legend(figure: Figure, curves: Any, styles: Any) -> None:
     scales = sorted({scale for _, _, scale in curves})
     handles = [Line2D([], [], markerfacecolor="white", **scale_style(scale)) for scale in scales]
-    labels = [f"s = {scale} ({HR_SIDE // scale}×{HR_SIDE // scale})" for scale in scales]
+    labels = list(map(scale_name, scales))
     if len(styles) > 1:
         handles += [Line2D([], [], color="0.3", linestyle=line) for line in styles.values()]
         labels += [f"{label}, {mode}" for label, mode in styles]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from PIL import Image
 
 from codecsim.atomic import replacing
+from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 
 DPI = 200
@@ -25,6 +27,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "0.9",
     "legend.frameon": False,
     "lines.linewidth": 1.3,
@@ -68,16 +71,22 @@ _OTHER_METHODS = (
     ("#117733", "h", (0, (8, 1, 1, 1))),
     ("#999933", "p", (0, (3, 2, 1, 2, 1, 2))),
 )
-_DECADES = (2.2, 0.8, 0.45)
-"""Below so many decades a logarithmic axis gets the next denser ticks."""
+_TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.5, *range(2, 10)))
+_DECADES = {2.2: 2, 0.8: 4, 0.45: 5}
+"""Below so many decades a logarithmic axis gets these steps."""
 
-_TICK_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.5, *range(2, 10)))
 _CAPTION_CHARACTERS = 15.5  # of 8 pt, in an inch
+_LEGEND_INCHES, _LEGEND_INCHES_A_CHARACTER = 0.73, 0.075  # of an entry of 9 pt: line and space, text
 
 
 def scale_style(scale: int) -> dict[str, Any]:
     """Colour and marker of a factor."""
     return {"color": _SCALE_COLOURS.get(scale, "#999999"), "marker": _SCALE_MARKERS.get(scale, ".")}
+
+
+def scale_name(scale: int) -> str:
+    """A factor with the size of its LR frames: "s = 3 (32×32)"."""
+    return f"s = {scale} ({HR_SIDE // scale}×{HR_SIDE // scale})"
 
 
 def method_styles(families: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -99,7 +108,7 @@ def method_styles(families: Iterable[str]) -> dict[str, dict[str, Any]]:
 def plain_ticks(axis: Any) -> None:
     """Ticks of a logarithmic horizontal axis as plain numbers, as many as its limits ask for."""
     low, high = axis.get_xlim()
-    if np.log10(high / low) < _DECADES[0]:
+    if np.log10(high / low) < max(_DECADES):
         axis.set_xticks(log_ticks(low, high))
     plain_numbers(axis)
 
@@ -112,10 +121,10 @@ def plain_numbers(axis: Any) -> None:
 
 def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
     """Round numbers between `low` and `high` for a logarithmic axis, `most` of them where that many suffice."""
-    density = sum(np.log10(high / low) < decades for decades in _DECADES)
+    densest = max((steps for decades, steps in _DECADES.items() if np.log10(high / low) < decades), default=0)
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks: list[float] = []
-    for steps in _TICK_STEPS[density::-1]:
+    for steps in _TICK_STEPS[densest::-1]:
         ticks = [tick for exponent in exponents for step in steps if low <= (tick := step * 10.0**exponent) <= high]
         if len(ticks) <= most:
             break
@@ -134,6 +143,24 @@ def caption(figure: Figure, parts: Sequence[str]) -> None:
         else:
             lines += textwrap.wrap(text, width)
     figure.supxlabel("\n".join(line for line in lines if line), fontsize=8, color="0.35")
+
+
+def legend_above(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Put a legend above a figure, in as few rows as fit its width."""
+    n_columns = legend_columns(names, figure.get_figwidth())
+    figure.legend(handles, names, loc="outside upper center", ncols=n_columns, handlelength=3)
+
+
+def legend_columns(names: Sequence[str], inches: float) -> int:
+    """How many columns of a legend fit side by side; its entries go down a column first."""
+    rows, widths = 1, [_LEGEND_INCHES + _LEGEND_INCHES_A_CHARACTER * len(name) for name in names]
+    while rows < len(names) and sum(map(max, _chunks(widths, rows))) > inches:
+        rows += 1
+    return -(-len(names) // rows)
+
+
+def _chunks(values: Sequence[float], length: int) -> list[Sequence[float]]:
+    return [values[start : start + length] for start in range(0, len(values), length)]
 
 
 def picture(axis: Any, pixels: npt.NDArray[np.uint8]) -> None:
@@ -155,7 +182,7 @@ def save(figure: Figure, target: Path) -> list[Path]:
     with replacing(paths[0]) as temporary:
         FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=DPI)
         _shrink(temporary)
-    with replacing(paths[1]) as temporary:
+    with replacing(paths[1]) as temporary, mpl.rc_context(STYLE):
         FigureCanvasPdf(figure).print_figure(temporary, format="pdf", dpi=DPI, metadata={"CreationDate": None})
     return paths
 
