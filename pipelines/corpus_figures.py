@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from codecsim.corpus import HR_SIDE, Corpus, Sequence
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
-from pipelines.style import STYLE, checked_target, save
+from pipelines.style import STYLE, checked_target, picture, save
 
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 """Those of Figure 1 of Cheng et al. 2017; 1 stands for the HR frame."""
@@ -112,7 +112,7 @@ def plot_figure1(
         axes = figure.subplots(len(rows), len(FACTORS), squeeze=False)
         for row, faces in enumerate(rows):
             for column, (s, face) in enumerate(zip(FACTORS, faces, strict=True)):
-                _picture(axes[row, column], face)
+                picture(axes[row, column], face)
                 if row == 0:
                     side = HR_SIDE // s
                     axes[row, column].set_title(("HR" if s == 1 else f"s = {s}") + f"\n{side}×{side}", fontsize=8)
@@ -151,7 +151,7 @@ def _trace(part: Any, opened: Corpus, each: Sequence, task: str | None) -> None:
     numbers = np.unique(np.linspace(0, each.n_frames - 1, _TRACE_FRAMES).round().astype(int))
     above, below = part.subplots(2, 1, height_ratios=[1, 1.6])
     strip = np.concatenate([opened.frames(each.name, number, number + 1)[0] for number in numbers], axis=1)
-    _picture(above, strip)
+    picture(above, strip)
     above.set_title(f"{each.name}, frames at the marked times", loc="left")
     series = f"raters_{task}"
     if series in opened.series_names(each.name):
@@ -240,12 +240,7 @@ def _mosaic(groups: list[list[_Tile]], what: str) -> Figure:
         below = height - (row + 1) * (tile_inches + caption_inches)
         place = (column * tile_inches / width, below / height, 0.97 / columns, 0.97 * tile_inches / height)
         axis = figure.add_axes(place)
-        _picture(axis, tile.frame)
+        picture(axis, tile.frame)
         axis.set_title(tile.caption, fontsize=3 * zoom, pad=zoom)
     figure.text(0.5, 0.3 * foot_inches / height, what, fontsize=4.5 * zoom, color="0.35", ha="center")
     return figure
-
-
-def _picture(axis: Any, pixels: Frames) -> None:
-    axis.set_axis_off()
-    axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

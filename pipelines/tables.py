@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.bitstream import PURPOSES
+from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from codecsim.store.sweep import value_column
 
@@ -17,7 +19,7 @@ Rows = tuple[list[str], list[list[str]]]
 """Header and rows of a table, as text."""
 
 _SIDES = ("width", "height", "coded_width", "coded_height")
-_SHORT = {
+SHORT = {
     "bits_parameter_sets": "par. sets",
     "bits_sei": "SEI",
     "bits_nal_overhead": "NAL",
@@ -27,6 +29,7 @@ _SHORT = {
     "bits_slice_data_b": "data B",
     "bits_other": "other",
 }
+"""Purposes of bits as a header or a legend names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,32 @@ def points(sweep: Sweep, rows: Sequence[int] | None = None) -> list[Point]:
 def sequences_of(sweep: Sweep, point: Point) -> frozenset[str]:
     """Names of the sequences that a point pools."""
     return frozenset(sweep.column("sequence")[point.rows].tolist())
+
+
+def rows_of(sweep: Sweep, sequences: Iterable[str]) -> list[int] | None:
+    """Rows of some sequences; None for all rows where none is named."""
+    names, held = list(sequences), sweep.column("sequence")
+    for name in names:
+        if name not in held:
+            raise UsageError(f"{sweep.path}: no sequence {name!r}; it holds {', '.join(sorted(set(held.tolist())))}")
+    return np.flatnonzero(np.isin(held, names)).tolist() if names else None
+
+
+def comparable(sweep: Sweep, found: list[Point]) -> tuple[list[Point], int]:
+    """Points that pool the same sequences, those that most points pool, and how many others there are.
+
+    A curve through points of different sequences would show the sequences, not the codec.
+    """
+    sets = [sequences_of(sweep, point) for point in found]
+    common = max(Counter(sets).items(), key=lambda item: (item[1], len(item[0])))[0]
+    shown = [point for point, pooled in zip(found, sets, strict=True) if pooled == common]
+    return shown, len(found) - len(shown)
+
+
+def asked_for(mode: str, values: Iterable[float]) -> str:
+    """The values that an encoder was asked for, as a caption says it: "QP 18–40"."""
+    span = _span(list(values), "g")
+    return f"bit rate {span} kbit/s" if mode == "bitrate" else f"{mode.upper()} {span}"
 
 
 def pooled_bpp(sweep: Sweep, point: Point, area: str = "lr") -> float:
@@ -128,7 +157,7 @@ def summary(sweep: Sweep) -> Rows:
 def ledger(sweep: Sweep, rows: Sequence[int] | None = None) -> Rows:
     """The bit ledger: one row an operating point, bits pooled over sequences; the purposes add up to `bits`."""
     streams = sweep.streams
-    header = ["codec", "s", "value", "streams", "bits", *_SHORT.values(), "bpp_lr", "bpp_coded", "bpp_hr"]
+    header = ["codec", "s", "value", "streams", "bits", *SHORT.values(), "bpp_lr", "bpp_coded", "bpp_hr"]
     lines = []
     for point in points(sweep, rows):
         bits = {name: int(streams[name][point.rows].sum()) for name in ("bits_total", *PURPOSES)}

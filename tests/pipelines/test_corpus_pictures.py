@@ -51,13 +51,13 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pictures(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The pictures that are drawn from now on."""
-    drawn, real = [], corpus_figures._picture
+    drawn, real = [], corpus_figures.picture
 
     def noting(axis: object, pixels: np.ndarray) -> None:
         drawn.append(pixels)
         real(axis, pixels)
 
-    monkeypatch.setattr(corpus_figures, "_picture", noting)
+    monkeypatch.setattr(corpus_figures, "picture", noting)
     return drawn
 
 

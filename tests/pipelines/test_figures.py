@@ -26,7 +26,7 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_points_of_other_sequences_are_left_out_and_counted(uneven: Path) -> None:
     with Sweep(uneven) as sweep:
-        shown, n_left_out = figures._comparable(sweep, tables.points(sweep))
+        shown, n_left_out = tables.comparable(sweep, tables.points(sweep))
         assert {tables.sequences_of(sweep, point) for point in shown} == {frozenset({"anna", "bo"})}
         assert (len(shown), n_left_out) == (5, 1)
 
@@ -38,7 +38,7 @@ def test_pooled_rates_are_bits_over_pixels_of_all(uneven: Path) -> None:
         assert tables.pooled_bpp(sweep, point) == pytest.approx(bits / (60 * 24 * 24))
         assert tables.pooled_bpp(sweep, point, "coded") == pytest.approx(bits / (60 * 32 * 32))
         assert tables.pooled_bpp(sweep, point, "hr") == pytest.approx(bits / (60 * 96 * 96))
-        assert figures._pooled_rate(sweep, point, "rate_kbps") == pytest.approx(bits / (60 / 25) / 1000)
+        assert tables.pooled_rate(sweep, point, "rate_kbps") == pytest.approx(bits / (60 / 25) / 1000)
 
 
 def test_padding_is_explained_by_values_that_both_factors_have_of_the_same_sequences(uneven: Path) -> None:
