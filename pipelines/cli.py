@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ from codecsim.errors import CodecsimError, UsageError
 from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE
+from pipelines.plotting import plot
 from pipelines.preparing import prepare
 from pipelines.sweeping import evaluate, sweep
-
-_FIGURES = {"rd": ("reference",), "sheet": ("task",), "figure1": ("task", "frame"), "trace": ("task",)}
-"""Figure → its own options."""
 
 _LIBRARIES = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
@@ -51,7 +48,7 @@ def main() -> None:
     """
 
 
-for _command in (sweep, evaluate, prepare, methods, train, table1, bench):
+for _command in (sweep, evaluate, plot, prepare, methods, train, table1, bench):
     main.add_command(_command)
 
 
@@ -172,48 +169,6 @@ def compare(base: Path, new: Path, tolerance_bits: int) -> None:
     )
     if not found.passed:
         sys.exit(1)
-
-
-@main.command()
-@click.argument("file", type=FILE)
-@click.option(
-    "--figure",
-    type=click.Choice(_FIGURES),
-    help="rd: of a sweep; sheet, figure1, trace: of a corpus.  [default: rd or sheet]",
-)
-@click.option(
-    "--reference", type=click.Choice(["hr", "lr"]), help="rd: what quality is measured against.  [default: hr]"
-)
-@click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
-@click.option("--task", help="sheet, figure1, trace: which label.  [default: valence, or what there is]")
-@click.option("--frame", type=click.IntRange(0), help="figure1: which frame.  [default: where the label is highest]")
-@click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.FIGURE.png]")
-def plot(file: Path, figure: str | None, sequences: tuple[str, ...], out: Path | None, **given: Any) -> None:
-    """Draw a sweep or a corpus.
-
-    rd: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s, a curve a factor. sheet: every sequence where its label is
-    lowest and highest. figure1: a face at every factor, as in Cheng et al. 2017. trace: labels beside frames.
-    """
-    from codecsim.corpus import is_corpus
-    from pipelines import corpus_figures, figures
-    from pipelines.console import say
-
-    held = ("sheet", "figure1", "trace") if is_corpus(file) else ("rd",)
-    chosen = figure or held[0]
-    if chosen not in held:
-        raise UsageError(f"{file}: --figure {chosen} is not of such a file; it has {', '.join(held)}")
-    options = {name: value for name, value in given.items() if value is not None}
-    for name in options:
-        if name not in _FIGURES[chosen]:
-            raise UsageError(f"--{name} is not for --figure {chosen}")
-    draw: dict[str, Callable[..., list[Path]]] = {
-        "rd": figures.plot_rd,
-        "sheet": corpus_figures.plot_sheet,
-        "figure1": corpus_figures.plot_figure1,
-        "trace": corpus_figures.plot_trace,
-    }
-    for path in draw[chosen](file, out or file.with_suffix(f".{chosen}.png"), sequences=sequences, **options):
-        say(f"{path}")
 
 
 @main.command()

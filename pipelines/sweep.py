@@ -108,7 +108,7 @@ def read_streams(
         with Sweep(out) as opened:
             attributes = opened.attributes
             scales = tuple(sorted(set(opened.column("scale").tolist())))
-            tracks = _tracks(opened, corpora)
+            tracks = find_tracks(opened, corpora)
         evaluation = evaluation_of(scales)
         with evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
             read(out)
@@ -117,8 +117,14 @@ def read_streams(
     return evaluation
 
 
-def _tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
-    """The sequences of a sweep, found in corpora by name and digest."""
+def find_tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
+    """The sequences of a sweep, found by name and digest in corpora, or in those that it was made of.
+
+    Raises
+    ------
+    StoreError
+        If one is in none of them.
+    """
     wanted = {name: digest for grid in sweep.grids for name, digest in grid["sequences"].items()}
     remembered = [Path(sweep.path.parent, path) for path in sweep.corpora]
     found: dict[str, Track] = {}

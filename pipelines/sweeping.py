@@ -225,15 +225,15 @@ def _write_curves(out: Path, *, plot: bool) -> None:
 
 def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
     """Figure 4 against QP and against bpp, one of each codec, mode and label."""
-    from pipelines.recognition_figures import plot_figure4
+    from pipelines.recognition_figures import Against, plot_figure4
 
     coded = [curve for curve in curves if curve.points]
     pictures = list(dict.fromkeys((curve.label, curve.codec, curve.mode) for curve in coded))
     paths = []
     for number, (label, codec, mode) in enumerate(pictures, 1):
-        stem = "figure4" if coded[0].reference == "label" else coded[0].reference
-        stem += f"-{number}" if len(pictures) > 1 else ""
-        for against in ("bpp_lr",) if mode == "bitrate" else ("qp", "bpp_lr"):
+        stem = ("figure4" if coded[0].reference == "label" else "fidelity") + (f"-{number}" if pictures[1:] else "")
+        axes: tuple[Against, ...] = ("bpp_lr",) if mode == "bitrate" else ("qp", "bpp_lr")
+        for against in axes:
             target = out.with_suffix(f".{stem}.{against}.png")
             paths += plot_figure4(curves, target, against=against, label=label, codec=codec, mode=mode)
     return paths

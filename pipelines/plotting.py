@@ -1,0 +1,140 @@
+"""`codecsim plot`: every picture of a sweep or a corpus, drawn again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codecsim.errors import UsageError
+from pipelines.parameters import FILE, Ranges
+
+if TYPE_CHECKING:
+    from pipelines.curves import Curve
+
+_SWEEP = {
+    "rd": ("reference", "sequences"),
+    "figure4": ("reference", "against", "label", "codec", "mode"),
+    "hull": ("reference", "against", "measure", "label", "codec", "mode"),
+    "bits": ("sequences", "codec", "mode"),
+    "strips": ("sequences", "label", "frame", "qp", "codec", "mode", "corpora"),
+}
+_CORPUS = {"sheet": ("sequences", "task"), "figure1": ("sequences", "task", "frame"), "trace": ("sequences", "task")}
+"""Figure → its own options."""
+
+_ALLOWED = {
+    ("rd", "reference"): ("hr", "lr"),
+    ("figure4", "reference"): ("label", "fidelity"),
+    ("hull", "reference"): ("label", "fidelity"),
+    ("hull", "against"): ("bpp_hr", "rate_kbps"),
+}
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--figure",
+    type=click.Choice([*_SWEEP, *_CORPUS]),
+    help="Of a sweep: rd, figure4, hull, bits, strips; of a corpus: sheet, figure1, trace.  [default: rd or sheet]",
+)
+@click.option(
+    "--reference",
+    type=click.Choice(["hr", "lr", "label", "fidelity"]),
+    help="What is measured against. rd: hr or lr; figure4, hull: label or fidelity.  [default: hr; label if known]",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["qp", "bpp_lr", "bpp_hr", "rate_kbps"]),
+    help="figure4, hull: the horizontal axis.  [default: qp; bpp_hr]",
+)
+@click.option("--measure", type=click.Choice(["cc", "ccc"]), help="hull: what is told.  [default: ccc]")
+@click.option("--label", help="figure4, hull, strips: which label.  [default: the only one]")
+@click.option("--codec", help="figure4, hull, bits, strips: which codec, with its options.  [default: the only one]")
+@click.option("--mode", type=click.Choice(["qp", "crf", "bitrate"]), help="Of that codec.  [default: the only one]")
+@click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
+@click.option("--task", help="sheet, figure1, trace: which label.  [default: valence, or what there is]")
+@click.option(
+    "--frame", type=click.IntRange(0), help="figure1, strips: which frame.  [default: where the label is highest]"
+)
+@click.option("--qp", type=Ranges("QP"), help="strips: columns, QPs (CRFs, bit rates) of the sweep.  [default: five]")
+@click.option("--corpus", "corpora", type=FILE, multiple=True, help="strips: where the sequences are, if they moved.")
+@click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.FIGURE.png]")
+def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None:
+    """Draw a sweep or a corpus.
+
+    rd: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s. figure4: CC and CCC of every method against QP or rate, as in
+    Cheng et al. 2017. hull: the best of all factors and QPs at every rate. bits: where the bits go. strips: faces at
+    some QPs, and what each method reads in them. sheet: every sequence where its label is lowest and highest. figure1:
+    a face at every factor. trace: labels beside frames.
+    """
+    from codecsim.corpus import is_corpus
+    from pipelines.console import say
+
+    held = _CORPUS if is_corpus(file) else _SWEEP
+    chosen = figure or next(iter(held))
+    if chosen not in held:
+        raise UsageError(f"{file}: --figure {chosen} is not of such a file; it has {', '.join(held)}")
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    for name, value in options.items():
+        option = {"sequences": "sequence", "corpora": "corpus"}.get(name, name)
+        if name not in held[chosen]:
+            raise UsageError(f"--{option} is not for --figure {chosen}")
+        allowed = _ALLOWED.get((chosen, name), (value,))
+        if value not in allowed:
+            raise UsageError(f"--{option} {value} is not for --figure {chosen}; it has {', '.join(allowed)}")
+    for path in _drawers()[chosen](file, out or file.with_suffix(f".{chosen}.png"), **options):
+        say(f"{path}")
+
+
+def _drawers() -> dict[str, Callable[..., list[Path]]]:
+    from pipelines import corpus_figures, figures
+
+    return {
+        "rd": figures.plot_rd,
+        "figure4": _plot_figure4,
+        "hull": _plot_hull,
+        "bits": _plot_bits,
+        "strips": _plot_strips,
+        "sheet": corpus_figures.plot_sheet,
+        "figure1": corpus_figures.plot_figure1,
+        "trace": corpus_figures.plot_trace,
+    }
+
+
+def _plot_figure4(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
+    from pipelines.recognition_figures import plot_figure4
+
+    return plot_figure4(_curves(file, reference), target, **options)
+
+
+def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
+    from pipelines.hull import plot_hull
+
+    return plot_hull(_curves(file, reference), target, **options)
+
+
+def _plot_bits(file: Path, target: Path, **options: Any) -> list[Path]:
+    from pipelines.bits_figure import plot_bits
+
+    return plot_bits(file, target, **options)
+
+
+def _plot_strips(file: Path, target: Path, **options: Any) -> list[Path]:
+    from pipelines.strip_frames import strips
+    from pipelines.strips import plot_strips
+
+    return plot_strips(strips(file, **options), target)
+
+
+def _curves(file: Path, reference: str | None) -> "list[Curve]":
+    """Curves against what was asked for; without that, against labels where there are any."""
+    from codecsim.store import Sweep
+    from pipelines.curves import REFERENCES, curves
+
+    with Sweep(file) as sweep:
+        for each in REFERENCES:
+            if reference in (None, each):
+                found = curves(sweep, reference=each)
+                if any(curve.points for curve in found) or reference:
+                    return found
+    raise UsageError(f"{file}: no network has read its streams yet; codecsim evaluate {file} lets networks read them")
