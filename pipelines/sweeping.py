@@ -37,7 +37,7 @@ _READERS = (
     click.option(
         "--every",
         type=click.IntRange(1),
-        help="Show them one frame in so many.  [default: as before, or 16 on the CPU, 1 on a GPU]",
+        help="Show them one frame in so many.  [default: as before, or 25 on the CPU, 1 on a GPU]",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER."),
     click.option(
