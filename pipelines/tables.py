@@ -242,6 +242,13 @@ def to_csv(rows: Rows) -> str:
     return text.getvalue()
 
 
+def to_markdown(rows: Rows) -> str:
+    """A table in Markdown."""
+    header, lines = rows
+    written = [header, ["---"] * len(header), *lines]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in written)
+
+
 def _grouped(items: Sequence[Point], key: Any) -> Iterator[tuple[Any, list[Point]]]:
     groups: dict[Any, list[Point]] = {}
     for item in items:

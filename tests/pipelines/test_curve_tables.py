@@ -1,0 +1,248 @@
+"""Tables of curves and deltas: what stands where, how wide, and that the CSV gives back every figure."""
+
+import csv
+import io
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.console import table
+from pipelines.curve_tables import curves_csv, curves_table, curves_text, deltas_csv, deltas_table, refusals
+from pipelines.curves import MEASURES, RATES, Curve
+from pipelines.deltas import Compared, deltas
+from pipelines.tables import to_markdown
+from recognition.metrics import Interval
+from tests.pipelines.handmade import NOWHERE, ceiling, curve, interval
+
+WIDTH = 110
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def a_curve(**told: Any) -> Curve:
+    """Saturates at QP 20: the third point loses 0.015 ± 0.02, the fourth 0.2 ± 0.02."""
+    return curve([0.4, 0.2, 0.1, 0.05], [0.80, 0.79, 0.785, 0.60], **told)
+
+
+# CSV of curves
+
+
+def test_the_csv_has_a_row_a_point_after_the_one_of_uncompressed_frames() -> None:
+    rows = read(curves_csv([ceiling(), a_curve()]))
+    assert [(row["method"], row["value"]) for row in rows] == [
+        ("hr", "none"),
+        *(("lr-3", value) for value in ("none", "18", "19", "20", "21")),
+    ]
+    assert curves_csv([]) == (
+        "codec,mode,s,method,label,reference,value,bpp_lr,bpp_hr,rate_kbps,"
+        "rmse,rmse_low,rmse_high,cc,cc_low,cc_high,ccc,ccc_low,ccc_high,lost_ccc,lost_ccc_low,lost_ccc_high,"
+        "saturates_at,n_sequences,n_subjects,n_frames,seeds\n"
+    )
+    at_20 = rows[4]
+    assert [at_20[name] for name in ("codec", "mode", "s", "label", "reference")] == [
+        "x264",
+        "qp",
+        "3",
+        "valence",
+        "label",
+    ]
+    assert [float(at_20[name]) for name in ("ccc", "ccc_low", "ccc_high")] == [0.785, 0.785 - 0.02, 0.785 + 0.02]
+    assert at_20["bpp_hr"] == "0.1"
+    assert float(at_20["lost_ccc"]) == 0.785 - 0.80
+    assert [at_20[name] for name in ("saturates_at", "n_sequences", "n_subjects", "n_frames", "seeds")] == [
+        "20", "3", "2", "300", "0 1",
+    ]  # fmt: skip
+
+
+def test_frames_that_were_never_coded_have_no_rate_and_lose_nothing() -> None:
+    hr, uncompressed, *_ = read(curves_csv([ceiling(0.9), a_curve()]))
+    for row, ccc in ((hr, 0.9), (uncompressed, 0.8)):
+        assert [row[name] for name in (*RATES, "lost_ccc", "lost_ccc_low", "lost_ccc_high")] == [""] * 6
+        assert float(row["ccc"]) == ccc
+    assert [hr[name] for name in ("codec", "mode", "s", "saturates_at")] == ["", "", "1", ""]
+
+
+def test_what_is_not_known_is_empty_and_what_is_not_defined_is_nan() -> None:
+    made = a_curve(uncompressed={}, half=NOWHERE)
+    points = tuple(replace(point, lost_ccc=None) for point in made.points)
+    rows = read(curves_csv([replace(made, points=points)]))
+    assert [row["value"] for row in rows] == ["18", "19", "20", "21"]
+    assert {(row["lost_ccc"], row["lost_ccc_low"], row["saturates_at"], row["ccc_low"]) for row in rows} == {
+        ("", "", "", "nan")
+    }
+
+
+@given(st.lists(st.floats(allow_infinity=False), min_size=16, max_size=16))
+@settings(deadline=None)
+def test_the_csv_gives_back_every_number(numbers: list[float]) -> None:
+    made = a_curve(uncompressed={})
+    given_ = iter(np.array(numbers))
+    metrics = {name: Interval(next(given_), next(given_), next(given_), 0) for name in MEASURES}
+    lost = Interval(next(given_), next(given_), next(given_), 0)
+    point = replace(
+        made.points[0],
+        value=next(given_),
+        **{rate: next(given_) for rate in RATES},
+        metrics=metrics,
+        lost_ccc=lost,
+    )
+    (row,) = read(curves_csv([replace(made, points=(point,))]))
+    names = [name + end for name in (*MEASURES, "lost_ccc") for end in ("", "_low", "_high")] + ["value", *RATES]
+    back = np.array([float(row[name]) for name in names])
+    np.testing.assert_array_equal(back, np.array(numbers))
+
+
+def test_options_of_a_codec_survive_the_csv() -> None:
+    codec = 'x264 {"preset": "slow", "ref": 1}'
+    assert {row["codec"] for row in read(curves_csv([a_curve(codec=codec)]))} == {codec}
+
+
+# Text of curves
+
+
+def test_the_table_says_what_one_wants_to_know_after_a_sweep() -> None:
+    header, rows = curves_table([ceiling(), a_curve()])
+    assert header == [
+        "method", "s", "CCC uncompressed", "at smallest", "at largest", "saturates", "bpp_lr", "kbit/s",
+    ]  # fmt: skip
+    assert rows == [
+        ["hr", "1", "0.900 [0.880, 0.920]", "–", "–", "–", "–", "–"],
+        ["lr-3", "3", "0.800 [0.780, 0.820]", "0.800", "0.600", "20", "0.900", "23.0"],
+    ]
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    nowhere = a_curve(half=NOWHERE)
+    never = replace(a_curve(), points=tuple(replace(p, lost_ccc=interval(-0.3)) for p in a_curve().points))
+    unknown = a_curve(uncompressed={})
+    assert [row[2:6] for row in curves_table([nowhere, never, unknown])[1]] == [
+        ["0.800", "0.800", "0.600", "–"],
+        ["0.800 [0.780, 0.820]", "0.800", "0.600", "–"],
+        ["–", "0.800", "0.600", "20"],
+    ]
+
+
+def test_columns_come_where_curves_differ() -> None:
+    made = [ceiling(), a_curve(), a_curve(codec="x265"), a_curve(label="arousal")]
+    header, rows = curves_table(made)
+    assert header[:3] == ["codec", "label", "method"]
+    assert [row[:2] for row in rows] == [["", "valence"], ["x264", "valence"], ["x265", "valence"], ["x264", "arousal"]]
+    shorter = a_curve(s=4, method="lr-4", points=a_curve(s=4).points[:2])
+    header, rows = curves_table([ceiling(), a_curve(), shorter])
+    assert header[0] == "values"
+    assert [row[0] for row in rows] == ["–", "qp 18–21", "qp 18–19"]
+
+
+def test_the_text_has_a_block_a_codec_and_label_with_the_ceiling_on_top() -> None:
+    made = [ceiling(), a_curve(), a_curve(codec="x265"), a_curve(label="arousal", n_left_out=2), ceiling(label="age")]
+    blocks = [block.splitlines() for block in curves_text(made).split("\n\n")]
+    assert [block[0] for block in blocks] == [
+        "x264, qp 18–21: valence against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
+        "x265, qp 18–21: valence against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
+        "x264, qp 18–21: arousal against labels; 2 subjects, 3 sequences, 300 frames; 2 points of other sequences left "
+        "out; 95 % intervals",
+        "age against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
+    ]
+    assert [[line.split()[0] for line in block[3:]] for block in blocks] == [
+        ["hr", "lr-3"],
+        ["hr", "lr-3"],
+        ["lr-3"],
+        ["hr"],
+    ]
+
+
+def test_the_caption_says_the_reference_and_how_many_where_they_differ() -> None:
+    one = a_curve(reference="fidelity", half=NOWHERE, subjects=("anna",), sequences=("a",), n_frames=1)
+    other = replace(one, method="joint-3", subjects=("anna", "bo"), n_frames=30)
+    caption = curves_text([one, other]).splitlines()[0]
+    assert caption == (
+        "x264, qp 18–21: valence against the same network on HR frames; 1–2 subjects, 1 sequence, 1–30 frames"
+    )
+
+
+def test_the_caption_counts_a_point_once_that_several_methods_leave_out() -> None:
+    left = [(3, "lr-3", 2), (3, "joint-3", 2), (4, "lr-4", 1), (4, "joint-4", 0)]
+    made = [a_curve(s=s, method=method, n_left_out=n) for s, method, n in left]
+    assert "; 3 points of other sequences left out" in curves_text(made)
+
+
+def test_the_text_fits_a_terminal() -> None:
+    names = ("non-joint-image-16", "joint-oa", "max-only-12")
+    wide = [a_curve(method=name, codec=codec) for codec in ("x264", "svtav1") for name in names]
+    low = curve([12.345, 1.2, 0.2], [-0.61, -0.62, -0.63], half=0.3, method="non-joint-image-16", codec="svtav1")
+    text = curves_text([ceiling(), *wide, low])
+    assert "-0.610 [-0.910, -0.310]" in text
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, table(*curves_table([ceiling(), *wide])).splitlines())) <= WIDTH
+
+
+# Deltas
+
+
+def compared() -> list[Compared]:
+    """One with both figures, one without BD-rate, one without any."""
+    rates, cccs = [1.6, 0.8, 0.4, 0.2, 0.1, 0.05], [0.80, 0.78, 0.72, 0.60, 0.45, 0.20]
+    better = [ccc + 0.5 for ccc in cccs]
+    made = [
+        curve(rates, cccs),
+        curve([rate / 2 for rate in rates], cccs, method="joint-3"),
+        curve(rates, better, method="mix"),
+        curve(rates[:3], cccs[:3], method="max-only-3"),
+    ]
+    return deltas(made, pairs=["methods"])
+
+
+def test_the_table_of_deltas_has_a_row_a_pair_and_the_reasons_apart() -> None:
+    header, rows = deltas_table(compared())
+    assert header == ["method", "s", "against", "at s", "rate", "BD-rate", "BD-CCC"]
+    assert [row[:5] for row in rows] == [
+        [name, "3", "lr-3", "3", "bpp_hr"] for name in ("joint-3", "mix", "max-only-3")
+    ]
+    assert [row[5:] for row in rows] == [["-50.0 %", "+0.115"], ["–", "+0.500"], ["–", "–"]]
+    hardly, few = refusals(compared())
+    assert hardly.startswith("CCC of 0.200 to 0.800 of lr-3")
+    assert few == "max-only-3 at s = 3 (x264, valence) has 3 points, and a delta takes at least 4"
+    assert max(map(len, table(header, rows).splitlines())) <= WIDTH
+
+
+def test_a_reason_is_said_once() -> None:
+    assert refusals(compared() * 2) == refusals(compared())
+    assert refusals(compared()[:1]) == []
+
+
+def test_deltas_of_several_codecs_say_which() -> None:
+    pairs = compared()
+    others = [replace(each, test=replace(each.test, codec="x265")) for each in pairs]
+    header, rows = deltas_table(pairs + others)
+    assert header[0] == "codec"
+    assert [row[0] for row in rows] == ["x264"] * 3 + ["x265"] * 3
+
+
+def test_the_csv_of_deltas_gives_back_every_number() -> None:
+    rows = read(deltas_csv(compared()))
+    for row, each in zip(rows, compared(), strict=True):
+        assert (row["method"], row["anchor_method"], row["rate"]) == (each.test.method, "lr-3", "bpp_hr")
+        for name in ("bd_rate_percent", "bd_ccc"):
+            known = getattr(each.delta, name)
+            assert row[name] == ("" if known is None else repr(known))
+            assert row[name.removesuffix("_percent") + "_refused"] == ("" if known is not None else each.delta.refused)
+    assert math.isclose(float(rows[0]["bd_rate_percent"]), -50)
+
+
+# Markdown
+
+
+def test_any_table_is_written_in_markdown() -> None:
+    assert (
+        to_markdown((["a", "b|c"], [["1", "2"], ["3", "|"]]))
+        == "| a | b\\|c |\n| --- | --- |\n| 1 | 2 |\n| 3 | \\| |\n"
+    )
+    lines = to_markdown(curves_table([ceiling(), a_curve()])).splitlines()
+    assert len(lines) == 4
+    assert {line.count("|") for line in lines} == {9}
