@@ -39,7 +39,14 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": "CODECSIM",  # any option by an environment variable: CODECSIM_SWEEP_METHODS=none
+    },
+)
 @click.version_option(package_name="codecsim")
 def main() -> None:
     """What video compression does to a face-reading network, with every bit accounted for.

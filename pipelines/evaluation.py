@@ -91,7 +91,7 @@ class Evaluation:
         kind = get_device(device).type
         self.n_read = self.n_reused = 0
         self._networks = [
-            (network, Predictor(network.network, device=device, precision=precision)) for network in networks
+            (network, Predictor(network.network, device=device, precision=precision, pads=True)) for network in networks
         ]
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]

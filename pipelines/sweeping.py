@@ -26,7 +26,6 @@ _NOBODY = "none"
 _READERS = (
     click.option(
         "--methods",
-        "names",
         type=Words("method"),
         default="all",
         show_default=True,
@@ -161,15 +160,16 @@ def evaluate(file: Path, corpora: tuple[Path, ...], plot: bool, **given: Any) ->
 
 def _readers(given: dict[str, Any]) -> "Readers | None":
     """Take what is said of networks out of the options; None where nothing is to be recognised."""
-    options = {name: given.pop(name) for name in ("names", "models", "seeds", "every", "device", "precision")}
-    if options["names"] == (_NOBODY,):
+    names = given.pop("methods")
+    options = {name: given.pop(name) for name in ("models", "seeds", "every", "device", "precision")}
+    if names == (_NOBODY,):
         return None
-    if _NOBODY in options["names"]:
+    if _NOBODY in names:
         raise UsageError("--methods none goes with no other method")
     look_here_for_modules()
     from pipelines.sweep import Readers
 
-    return Readers(**options, force=given["force"] if "quality" in given else given.pop("force"))
+    return Readers(names=names, **options, force=given["force"] if "quality" in given else given.pop("force"))
 
 
 def _say_encoded(report: "SweepReport", seconds: float) -> None:

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "pipelines.cli"]
+DEFAULTS = {"CODECSIM_SWEEP_METHODS": "none"}
+"""Sweeps of tests stop after encoding, unless they name methods."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ def codecsim(*arguments: object, exit_code: int | None = None) -> Outcome:
     """Run the command in this process. An exception other than an exit is passed on: it would be a traceback."""
     from pipelines.cli import main
 
-    result = CliRunner().invoke(main, list(map(str, arguments)), prog_name="codecsim")
+    result = CliRunner().invoke(main, list(map(str, arguments)), prog_name="codecsim", env=DEFAULTS)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     outcome = Outcome(result.exit_code, result.stdout, result.stderr)
@@ -51,7 +53,7 @@ def program(*arguments: object, exit_code: int | None = None, timeout: float = 1
 
 def environment() -> dict[str, str]:
     """What a program of ours needs in order to be found, from any folder."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **DEFAULTS, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def counts(outcome: Outcome) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def test_the_main_command_makes_the_sweep_and_the_picture(carphone_run: tuple[Pa
 def test_a_second_run_does_nothing_again(carphone_sweep: Path) -> None:
     before = carphone_sweep.read_bytes()
     for said in (
-        codecsim("sweep", "--out", carphone_sweep, "--no-plot", exit_code=0),
+        codecsim("sweep", "carphone", "--out", carphone_sweep, "--no-plot", exit_code=0),
         program("sweep", "carphone", "--out", carphone_sweep, "--no-plot", exit_code=0),
     ):
         assert counts(said) == (0, 46)

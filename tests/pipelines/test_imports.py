@@ -118,10 +118,10 @@ def test_help_is_quick() -> None:
 def test_the_names_that_help_shows_without_imports_are_those_of_the_registries() -> None:
     from codecsim.codecs import CODECS
     from codecsim.measures import MEASURES
-    from pipelines import cli
+    from pipelines import sweeping
 
-    assert tuple(CODECS) == cli._CODECS
-    assert cli._QUALITIES == MEASURES
+    assert tuple(CODECS) == sweeping.CODECS
+    assert sweeping._QUALITIES == MEASURES
 
 
 def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> None:

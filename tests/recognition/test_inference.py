@@ -102,6 +102,17 @@ def test_predictions_of_the_cnn_do_not_depend_on_the_batch(precision: Precision)
     close(alone, expected(network, frames), "bf16" if precision == "bf16" else "fp32")
 
 
+def test_where_batches_are_filled_up_predictions_are_the_same_to_the_last_bit() -> None:
+    network, frames = ValenceCNN(variant="paper"), noise(10)
+    predictor = Predictor(network, batch=4, pads=True)
+    wanted = predictor(frames)
+    assert predictor.n_inferred == 10
+    for sizes in ((1,) * 10, (3, 4, 3), (5, 5), (9, 1)):
+        parts = np.split(frames, np.cumsum(sizes)[:-1])
+        assert np.array_equal(np.concatenate([predictor(part) for part in parts]), wanted)
+    close(wanted, Predictor(network, batch=10)(frames))
+
+
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
     network = nn.Sequential(SmallNetwork(1), nn.Dropout(0.5)).train()
     frames = noise(6)
