@@ -17,7 +17,7 @@ from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines.selection import one_coding
 from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, legend_above, save
-from pipelines.tables import SHORT, Point, asked_for, comparable, points, pooled_bpp, rows_of, sequences_of
+from pipelines.tables import SHORT, Point, asked_for, comparable, counted, points, pooled_bpp, rows_of, sequences_of
 
 _LOOKS = {
     "bits_parameter_sets": ("#000000", ""),
@@ -92,16 +92,16 @@ def _bits_figure(sweep: Sweep, shown: Sequence[Point], n_left_out: int) -> Figur
         members = [point for point in shown if point.scale == scale]
         _panel(axis, sweep, members, seen, places)
         axis.set_title(_padding(sweep, members[0], "" if is_wide else "\n"))
-        axis.set_xlabel("bit rate (kbit/s)" if shown[0].mode == "bitrate" else shown[0].mode.upper())
+        axis.set_xlabel("bit rate asked for (kbit/s)" if shown[0].mode == "bitrate" else shown[0].mode.upper())
     axes[0].set_ylabel(RATE_NAMES["bpp_lr"])
     _legend(figure, seen)
     who = sorted(sequences_of(sweep, shown[0]))
     n_frames = int(sweep.column("n_frames")[shown[0].rows].sum())
     parts = [
-        f"{who[0] if len(who) == 1 else f'{len(who)} sequences'}, {n_frames} frames",
+        f"{who[0] if len(who) == 1 else counted([len(who)], 'sequence')}, {counted([n_frames], 'frame')}",
         f"{shown[0].label}, {asked_for(shown[0].mode, [point.value for point in shown])}",
         "above the dashed line: the padding's share, every coded pixel taken alike",
-        *([f"{n_left_out} points of other sequences left out"] if n_left_out else []),
+        *([f"{counted([n_left_out], 'point')} of other sequences left out"] if n_left_out else []),
     ]
     caption(figure, parts)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, plain_ticks, save, scale_name, scale_style
-from pipelines.tables import Point, asked_for, comparable, points, pooled_rate, rows_of, sequences_of
+from pipelines.tables import Point, asked_for, comparable, counted, points, pooled_rate, rows_of, sequences_of
 
 _LINES = ("-", "--", ":", "-.")
 _REFERENCE_CODEC = "x264"
@@ -90,7 +90,7 @@ def _rd_figure(sweep: Sweep, reference: str, rows: list[int] | None) -> Figure:
     sequences = sorted(sequences_of(sweep, shown[0]))
     who = sequences[0] if len(sequences) == 1 else f"{len(sequences)} sequences"
     bands = ["bands: 95 % bootstrap over sequences"] if len(sequences) >= _SEQUENCES_FOR_A_BAND else []
-    rest = [f"{n_left_out} points of other sequences left out"] if n_left_out else []
+    rest = [f"{counted([n_left_out], 'point')} of other sequences left out"] if n_left_out else []
     caption(figure, [who, *(_values(curves, *pair) for pair in pairs), _REFERENCES[reference], *bands, *rest])
     return figure
 

@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
 from pipelines.curves import MEASURES, Curve
-from pipelines.recognition_figures import ceiling_name
-from pipelines.selection import Selection, select
+from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
     RATE_NAMES,
     STYLE,

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from codecsim.errors import UsageError
 from pipelines.curves import RATES, Curve
-from pipelines.selection import Selection, select
+from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
     RATE_NAMES,
     STYLE,
@@ -23,7 +23,6 @@ from pipelines.style import (
     legend_above,
     log_ticks,
     method_styles,
-    plain_numbers,
     save,
     scale_name,
 )
@@ -128,7 +127,6 @@ class _Across:
     def prepare(self, axis: Any, n_ticks: int) -> None:
         """Set scale, limits and ticks of an axis."""
         axis.set_xscale("log" if self.is_rate else "linear")
-        plain_numbers(axis)
         ticks = [(tick, f"{tick:g}") for tick in self._ticks(n_ticks) if self.low <= tick <= self.high]
         ends = [self.at(-_MARGIN), self.at(1 + _MARGIN)]
         if self.none_width:
@@ -136,7 +134,9 @@ class _Across:
             ends[1 if self.is_rate else 0] = self.none_at(1)
             axis.axvspan(self.none_at(0), self.none_at(1), color="0.95", linewidth=0, zorder=0)
         axis.set_xticks([tick for tick, _ in ticks], [text for _, text in ticks])
-        axis.set_xticks([], minor=True)
+        between = LogLocator(subs=range(1, 10)).tick_values(self.low, self.high) if self.is_rate else []
+        axis.set_xticks([tick for tick in between if self.low <= tick <= self.high], minor=True)
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlim(ends)
 
     def _ticks(self, most: int) -> Iterable[float]:
@@ -254,11 +254,6 @@ def _legend(figure: Figure, shown: Selection, styles: Mapping[str, dict[str, Any
         handles.append(Line2D([], [], color=styles[curve.family]["color"], linestyle="--", linewidth=1))
         names.append(ceiling_name(curve))
     legend_above(figure, handles, names)
-
-
-def ceiling_name(curve: Curve) -> str:
-    """What a legend calls a method on HR frames that were never coded."""
-    return f"{curve.method} on HR frames"
 
 
 def _axis_name(mode: str, against: Against, is_wide: bool) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from codecsim.errors import UsageError
 from pipelines.curves import Curve, Reference
-from pipelines.tables import asked_for
+from pipelines.tables import asked_for, counted
 
 _REFERENCES: dict[Reference, str] = {
     "label": "{} against the labels ({})",
@@ -51,13 +51,13 @@ class Selection:
         values = [point.value for curve in self.coded for point in curve.points]
         n_left_out = sum(max(curve.n_left_out for curve in self.of(s)) for s in self.scales)
         parts = [
-            f"{_number([len(curve.subjects) for curve in every], 'person', 'people')}, "
-            f"{_number([curve.n_frames for curve in every], 'frame', 'frames')}",
+            f"{counted([len(curve.subjects) for curve in every], 'person', 'people')}, "
+            f"{counted([curve.n_frames for curve in every], 'frame')}",
             _seeds([curve.seeds for curve in every]),
             f"{first.codec}, {asked_for(first.mode, values)}",
             _REFERENCES[first.reference].format(measures, first.label),
             "not every curve is of the same sequences" if len({curve.sequences for curve in every}) > 1 else "",
-            f"{_number([n_left_out], 'point', 'points')} of other sequences left out" if n_left_out else "",
+            f"{counted([n_left_out], 'point')} of other sequences left out" if n_left_out else "",
         ]
         return [part for part in parts if part]
 
@@ -119,14 +119,13 @@ def one_coding(codings: Iterable[tuple[str, str]], *, codec: str | None, mode: s
     raise UsageError(f"nothing of {asked}; there is {shown}")
 
 
-def _number(counts: Sequence[int], one: str, many: str) -> str:
-    """A number with its noun, or the smallest and the largest of several."""
-    low, high = min(counts), max(counts)
-    return f"{low}–{high} {many}" if low != high else f"{high} {one if high == 1 else many}"
+def ceiling_name(curve: Curve) -> str:
+    """What a legend calls a method on HR frames that were never coded."""
+    return f"{curve.method} on HR frames"
 
 
 def _seeds(seeds: Sequence[tuple[int, ...]]) -> str:
     """Seeds of the networks, or how many there are where methods have others."""
     if len(set(seeds)) > 1:
-        return f"{_number([len(each) for each in seeds], 'seed', 'seeds')} a method"
+        return f"{counted([len(each) for each in seeds], 'seed')} a method"
     return f"seed{'s' if len(seeds[0]) > 1 else ''} {', '.join(map(str, seeds[0]))}"

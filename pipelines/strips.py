@@ -169,7 +169,7 @@ class _Page:
 def _row(page: _Page, row: int, strip: Strip, styles: Styles) -> None:
     """One strip: its title, its faces, and under each of them what the methods read."""
     down = page.rows_at[row]
-    truth = "" if strip.truth is None else f", label {strip.truth:+.2f}"
+    truth = "" if strip.truth is None else f", label {_signed(strip.truth)}"
     page.write(page.left(0), down + _ROW_TITLE_INCHES / 2, scale_name(strip.s) + truth, va="center", weight="bold")
     down += _ROW_TITLE_INCHES
     read = strip.families
@@ -179,6 +179,9 @@ def _row(page: _Page, row: int, strip: Strip, styles: Styles) -> None:
         for line, family in enumerate(family for family in styles if family in read):
             below = down + _FACE_INCHES + (line + 0.7) * _LINE_INCHES
             page.mark(place, below, styles[family])
-            value = read[family][column]
-            text = "–" if math.isnan(value) else f"{value:+.2f}"
-            page.write(place + 0.12, below, text, va="center_baseline", fontsize=8)
+            page.write(place + 0.12, below, _signed(read[family][column]), va="center_baseline", fontsize=8)
+
+
+def _signed(value: float) -> str:
+    """A prediction or a label with its sign; a dash where it is not known."""
+    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")

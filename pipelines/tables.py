@@ -104,6 +104,13 @@ def asked_for(mode: str, values: Iterable[float]) -> str:
     return f"bit rate {span} kbit/s" if mode == "bitrate" else f"{mode.upper()} {span}"
 
 
+def counted(numbers: Sequence[int], one: str, many: str = "") -> str:
+    """A number with its noun, or the smallest and the largest of several: "1 point", "2–8 people"."""
+    low, high = min(numbers), max(numbers)
+    noun = one if high == 1 else many or f"{one}s"
+    return f"{high} {noun}" if low == high else f"{low}–{high} {noun}"
+
+
 def pooled_bpp(sweep: Sweep, point: Point, area: str = "lr") -> float:
     """Bits of all sequences ÷ pixels of all sequences, in bits per pixel.
 

@@ -71,3 +71,16 @@ def test_bands_hold_the_mean_and_shrink_with_agreement() -> None:
     low, high = figures._interval(values)
     assert values.min() <= low < values.mean() < high <= values.max()
     assert figures._interval(np.full(4, 30.0)) == (30.0, 30.0)
+
+
+def test_numbers_stand_with_their_noun() -> None:
+    assert tables.counted([1], "person", "people") == "1 person"
+    assert tables.counted([3, 3], "person", "people") == "3 people"
+    assert tables.counted([1, 3], "point") == "1–3 points"
+    assert tables.counted([0], "point") == "0 points"
+
+
+def test_what_was_asked_for_is_named_by_its_mode() -> None:
+    assert tables.asked_for("qp", [40, 18, 24]) == "QP 18–40"
+    assert tables.asked_for("crf", [23.5]) == "CRF 23.5"
+    assert tables.asked_for("bitrate", [5, 80]) == "bit rate 5–80 kbit/s"

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
-from pipelines.style import STYLE, caption, checked_target, log_ticks, method_styles, save
+from pipelines.style import STYLE, caption, checked_target, legend_above, log_ticks, method_styles, save
 from recognition.methods import FAMILIES
 
 KNOWN = [family.name for family in FAMILIES]
@@ -50,6 +51,11 @@ def test_families_of_methods_differ_in_colour_marker_and_line() -> None:
         assert len({style[what] for style in styles.values()}) == len(styles)
     coded = [family for family in styles if family != "hr"]
     assert len({styles[family]["linestyle"] for family in coded}) == len(coded)
+
+
+def test_many_other_methods_are_told_apart() -> None:
+    styles = method_styles(f"mynet:{number:02}" for number in range(20))
+    assert len({(style["color"], style["marker"]) for style in styles.values()}) == 20
 
 
 def test_a_family_looks_the_same_whatever_is_drawn_with_it() -> None:
@@ -102,3 +108,15 @@ def test_lines_of_a_caption_are_drawn_inside_the_figure() -> None:
     FigureCanvasAgg(figure).draw()
     (drawn_text,) = figure.texts
     assert 0.7 * figure.bbox.width < drawn_text.get_window_extent().width < figure.bbox.width
+
+
+@pytest.mark.parametrize(("inches", "n_columns"), [(12, 6), (5, 3), (3.5, 2), (1, 1)])
+def test_a_legend_has_as_few_rows_as_fit(inches: float, n_columns: int) -> None:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(inches, 4), layout="constrained")
+        names = ["lr", "non-joint", "joint", "joint-oa", "mix", "hr on HR frames"]
+        legend_above(figure, [Line2D([], []) for _ in names], names)
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert legend._ncols == n_columns
+    assert inches == 1 or legend.get_window_extent().width < figure.bbox.width

@@ -1,0 +1,111 @@
+"""Curves and figures for the tests of pictures: curves made by hand, and checks of text that hold for every figure."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipelines.curves import Curve, CurvePoint
+from recognition.metrics import Interval
+
+PEOPLE = tuple(f"p{number}" for number in range(8))
+QPS = (18.0, 24.0, 30.0, 36.0)
+LEVELS = (0.60, 0.58, 0.50, 0.30)
+
+
+def interval(estimate: float, half: float = 0.05) -> Interval:
+    """A lopsided interval; NaN ends where `half` is NaN."""
+    return Interval(estimate, estimate - half, estimate + 0.5 * half, 0)
+
+
+def metrics(ccc: float, half: float = 0.05) -> dict[str, Interval]:
+    """Metrics of which CC is larger than CCC by 0.1."""
+    return {"rmse": interval(0.2, half), "cc": interval(ccc + 0.1, half), "ccc": interval(ccc, half)}
+
+
+def curve(
+    method: str,
+    s: int,
+    *,
+    levels: Sequence[float] = LEVELS,
+    values: Sequence[float] = QPS,
+    still: float | None = 0.62,
+    half: float = 0.05,
+    codec: str = "x264",
+    mode: str = "qp",
+    label: str = "valence",
+    reference: str = "label",
+    seeds: tuple[int, ...] = (0, 1),
+    people: tuple[str, ...] = PEOPLE,
+    n_left_out: int = 0,
+    rate: float = 1.0,
+) -> Curve:
+    """A curve whose bpp_lr is `rate` at its first value and halves at each further one."""
+    points = []
+    for index, (value, ccc) in enumerate(zip(values, levels, strict=True)):
+        bpp = rate * 2.0**-index
+        points.append(CurvePoint(value, bpp, bpp / s**2, 230.4 * bpp / s**2, metrics(ccc, half), None))
+    return Curve(
+        codec=codec,
+        mode=mode,
+        s=s,
+        method=method,
+        label=label,
+        seeds=seeds,
+        reference=reference,  # type: ignore[arg-type]
+        points=tuple(points),
+        uncompressed={} if still is None else metrics(still, half),
+        sequences=people,
+        subjects=people,
+        n_frames=1000,
+        n_left_out=n_left_out,
+    )
+
+
+def ceiling(level: float = 0.7, **of: Any) -> Curve:
+    """What ``hr`` reads in HR frames."""
+    return curve("hr", 1, levels=(), values=(), still=level, codec="", mode="", **of)
+
+
+def caption_of(figure: Figure) -> str:
+    """The caption in one line."""
+    return " ".join(figure.get_supxlabel().split("\n"))
+
+
+def legend_of(figure: Figure) -> list[str]:
+    """Names in the legend of a figure, in its order."""
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def assert_text_is_legible(figure: Figure) -> None:
+    """No text of a figure is cut off at its edges, and no two of them touch."""
+    FigureCanvasAgg(figure).draw()
+    texts = list(figure.texts)
+    for legend in figure.legends:
+        texts += legend.get_texts()
+    for axis in figure.axes:
+        if axis.get_visible() and axis.axison:
+            texts += [axis.title, axis.xaxis.label, axis.yaxis.label, *_ticks(axis)]
+    texts = [text for text in texts if text.get_text() and text.get_visible()]
+    boxes = {text: text.get_window_extent() for text in texts}
+    for text, box in boxes.items():
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.width, text
+        assert box.y1 <= figure.bbox.height, text
+    touching = [(a.get_text(), b.get_text()) for a, b in combinations(texts, 2) if boxes[a].overlaps(boxes[b])]
+    assert touching == []
+
+
+def _ticks(axis: Any) -> list[Any]:
+    """Labels of the ticks between the ends of both axes."""
+    shown = []
+    for labels, which, ends in (
+        (axis.get_xticklabels(), 0, axis.get_xlim()),
+        (axis.get_yticklabels(), 1, axis.get_ylim()),
+    ):
+        shown += [label for label in labels if min(ends) <= label.get_position()[which] <= max(ends)]
+    return shown
