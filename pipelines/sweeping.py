@@ -167,8 +167,15 @@ def _readers(given: dict[str, Any]) -> "Readers | None":
     if _NOBODY in names:
         raise UsageError("--methods none goes with no other method")
     look_here_for_modules()
+    from pipelines.networks import EVERYTHING
     from pipelines.sweep import Readers
+    from recognition.shipped import shipped
 
+    if names == (EVERYTHING,) and options["models"] is None and not shipped():
+        from pipelines.console import note
+
+        note("Note: no trained network comes with this codecsim, so none reads the streams; name yours with --models")
+        return None
     return Readers(names=names, **options, force=given["force"] if "quality" in given else given.pop("force"))
 
 
