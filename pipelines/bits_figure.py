@@ -74,14 +74,14 @@ def plot_bits(
     with Sweep(sweep) as opened, mpl.rc_context(STYLE):
         if not len(opened):
             raise UsageError(f"{sweep} holds no stream: there is nothing to draw")
-        found = points(opened, rows_of(opened, sequences))
-        coding = one_coding(((point.label, point.mode) for point in found), codec=codec, mode=mode)
-        chosen = [point for point in found if (point.label, point.mode) == coding]
-        figure = _bits_figure(opened, *comparable(opened, chosen))
+        figure = _bits_figure(opened, rows_of(opened, sequences), codec=codec, mode=mode)
     return save(figure, target)
 
 
-def _bits_figure(sweep: Sweep, shown: Sequence[Point], n_left_out: int) -> Figure:
+def _bits_figure(sweep: Sweep, rows: list[int] | None, *, codec: str | None, mode: str | None) -> Figure:
+    found = points(sweep, rows)
+    coding = one_coding(((point.label, point.mode) for point in found), codec=codec, mode=mode)
+    shown, n_left_out = comparable(sweep, [point for point in found if (point.label, point.mode) == coding])
     scales = sorted({point.scale for point in shown})
     places = _places(shown)
     is_wide = len(scales) <= _FEW_FACTORS

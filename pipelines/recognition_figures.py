@@ -1,5 +1,6 @@
 """Figure 4 of Cheng et al. 2017: how well networks read decoded frames, against QP or rate."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ class _Across:
         """The axis that holds all points of some curves."""
         values = np.concatenate([_values(curve, against) for curve in curves])
         low, high = float(values.min()), float(values.max())
-        if low == high:
+        if math.isclose(low, high, rel_tol=1e-6):
             low, high = (low - 1, high + 1) if against == "qp" else (low / 2, high * 2)
         return cls(against, low, high, none_width if any(curve.uncompressed for curve in curves) else 0)
 

@@ -40,8 +40,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(path: Path, codec: str = "x264", mode: str = "qp") -> Figure:
     with Sweep(path) as sweep, mpl.rc_context(STYLE):
-        chosen = [point for point in tables.points(sweep) if (point.label, point.mode) == (codec, mode)]
-        return _bits_figure(sweep, *tables.comparable(sweep, chosen))
+        return _bits_figure(sweep, None, codec=codec, mode=mode)
 
 
 def bars(axis: Any) -> dict[str, list[Any]]:

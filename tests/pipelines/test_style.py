@@ -30,6 +30,7 @@ def test_a_figure_is_saved_twice_as_the_same_bytes(tmp_path: Path) -> None:
     first = [path.read_bytes() for path in save(drawn(), tmp_path / "a.png")]
     second = [path.read_bytes() for path in save(drawn(), tmp_path / "b.png")]
     assert first == second
+    assert b"CreationDate" not in first[1]
     assert first[0].startswith(b"\x89PNG")
 
 
