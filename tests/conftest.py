@@ -38,6 +38,14 @@ def carphone_sweep(carphone_run: tuple[Path, Outcome]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the main command makes, up to encoding: three people, factors 3 and 4, QP 18 to 40; 138 streams."""
+    out = tmp_path_factory.mktemp("demo") / "sweep.h5"
+    codecsim("sweep", "--scales", "3,4", "--qp", "18-40", "--out", out, "--no-plot", exit_code=0)
+    return out
+
+
+@pytest.fixture(scope="session")
 def one_thread() -> Iterator[None]:
     """torch on one thread, from the first test that wants it to the last: sums in one order, no fight over cores."""
     import torch

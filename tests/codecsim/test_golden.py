@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import av
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from codecsim.codecs import EncoderSettings
 from codecsim.encode import encode
 from codecsim.scaling import downscale
+from codecsim.simulator import DEFAULT_QP, DEFAULT_SCALES
+from codecsim.store import Sweep
 from tests.clips import carphone_faces
-from tests.golden.make import CODECS, HERE, QPS, SCALES, counted, digest, program_slices, slice_bytes
+from tests.golden.make import CODECS, HERE, QPS, SCALES, counted, demo_bits, digest, program_slices, slice_bytes
 
+DEMO = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
 LEDGER = json.loads((HERE / "ledger.json").read_text(encoding="utf-8"))
 SLICES = json.loads((HERE / "x264_slices.json").read_text(encoding="utf-8"))
 
@@ -30,6 +34,14 @@ def test_golden_files_cover_the_grid() -> None:
 def test_no_bit_moved(point: str) -> None:
     codec, scale, qp = point.split("/")
     assert counted(codec, int(scale[1:]), int(qp[2:])) == LEDGER["streams"][point]
+
+
+@pinned
+def test_no_bit_of_the_main_command_moved(demo_sweep: Path) -> None:
+    with Sweep(demo_sweep) as sweep:
+        found = demo_bits(sweep)
+    assert found == DEMO["streams"]
+    assert len(found) == 3 * len(DEFAULT_SCALES) * len(DEFAULT_QP)
 
 
 @pytest.mark.parametrize("point", SLICES["slices"])

@@ -1,12 +1,14 @@
 """Make the golden files beside this script: ``python -m tests.golden.make``. Needs the x264 program (Debian's 0.164).
 
 ``x264_slices.json`` comes from the x264 program alone: the bytes and the digest of its slices on the same LR frames.
-``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. Both hold for the PyAV that
-constraints.txt pins.
+``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. ``demo.json`` is that of the main
+command: of every stream of the demo its bits, and the start of its SHA-256. All hold for the PyAV that constraints.txt
+pins.
 """
 
 import hashlib
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,6 +19,8 @@ from codecsim.bitstream import PURPOSES, count_bits, units
 from codecsim.codecs import EncoderSettings, codec_of
 from codecsim.encode import encode
 from codecsim.scaling import downscale
+from codecsim.simulator import sweep as run_sweep
+from codecsim.store import Sweep
 from tests.clips import carphone_faces
 
 HERE = Path(__file__).parent
@@ -63,17 +67,37 @@ def counted(codec: str, scale: int, qp: int) -> dict[str, object]:
     return {purpose: ledger.bits[purpose] for purpose in PURPOSES} | {"sha256": sha256}
 
 
+def demo_bits(sweep: Sweep) -> dict[str, list[object]]:
+    """Of every stream of a sweep its bits in all, and the start of its SHA-256."""
+    streams = sweep.streams
+    return {
+        sweep.name(row): [int(streams["bits_total"][row]), str(streams["stream_sha256"][row])[:16]]
+        for row in range(len(sweep))
+    }
+
+
+def _demo() -> dict[str, list[object]]:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "sweep.h5")
+        run_sweep("demo", out=out)
+        with Sweep(out) as sweep:
+            return demo_bits(sweep)
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     version = subprocess.run(["x264", "--version"], check=True, capture_output=True, text=True).stdout.split("\n")[0]
     theirs = {f"s{scale}/qp{qp}": digest(program_slices(scale, qp)) for scale in SCALES for qp in QPS}
     _write("x264_slices.json", {"program": version, "command": COMMAND, "slices": theirs})
     ours = {f"{c}/s{s}/qp{qp}": counted(c, s, qp) for c, scales in CODECS.items() for s in scales for qp in QPS}
-    _write("ledger.json", {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info, "streams": ours})
+    versions = {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info}
+    _write("ledger.json", {**versions, "streams": ours})
+    _write("demo.json", {**versions, "streams": _demo()})
 
 
 def _write(name: str, content: dict[str, object]) -> None:
-    (HERE / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = re.sub(r"\[\s+(\d+),\s+(\S+)\s+\]", r"[\1, \2]", json.dumps(content, indent=1))  # a stream a line
+    (HERE / name).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
