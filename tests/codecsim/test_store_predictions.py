@@ -18,8 +18,7 @@ from codecsim.store.schema import PREDICTION_COLUMNS
 from codecsim.store.sweep import Sweep
 from codecsim.store.verify import verify
 from tests.codecsim.test_store import records
-
-Told = tuple[str, str, int, str, str, int]
+from tests.stored import Told, predictions_in
 
 
 def series(told: Told, values: list[float]) -> Series:
@@ -37,21 +36,6 @@ def series(told: Told, values: list[float]) -> Series:
         every=2,
         values=np.array(values, np.float32),
     )
-
-
-def held(path: Path) -> dict[Told, list[float]]:
-    with Sweep(path) as sweep:
-        table = sweep.predictions
-        names = "sequence", "key", "scale", "method", "label", "seed"
-        return {
-            told: sweep.predicted_between(start, start + n).tolist()
-            for told, start, n in zip(
-                zip(*(table[name].tolist() for name in names), strict=True),
-                table["offset"].tolist(),
-                table["n_values"].tolist(),
-                strict=True,
-            )
-        }
 
 
 whole = st.floats(-8, 8, width=16)
@@ -85,8 +69,10 @@ def test_any_parts_merge_to_the_newest_of_each(
             write_predictions(folder / f"{next(number):03}.h5", [series(*each) for each in part])
         merge(out, folder, {})
     expected = {each: values for part in parts for each, values in part}
-    assert held(out) == expected
-    assert list(held(out)) == sorted(expected, key=lambda each: (each[0].encode(), *each[3:], each[2], each[1]))
+    assert predictions_in(out) == expected
+    assert list(predictions_in(out)) == sorted(
+        expected, key=lambda each: (each[0].encode(), *each[3:], each[2], each[1])
+    )
     with Sweep(out) as sweep:
         assert sweep.packets(0) == [b"abc"]
         assert sweep.n_predicted == sum(map(len, expected.values()))
@@ -109,13 +95,13 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_predictions_outlive_new_streams_and_measures(small: Path) -> None:
-    before = held(small)
+    before = predictions_in(small)
     folder = parts_folder(small)
     write_part(folder / "c.h5", records([("anna", 3, 18, [b"longer"]), ("anna", 4, 18, [b"x"])]))
     merge(small, folder, {})
-    assert held(small) == before
+    assert predictions_in(small) == before
     update_measures(small, {0: {"strred": np.array([1.5])}})
-    assert held(small) == before
+    assert predictions_in(small) == before
     with Sweep(small) as sweep:
         assert sweep.column("strred").tolist() == [1.5, 0]
 

@@ -28,12 +28,12 @@ from recognition.inference import TOLERANCE, Predictor
 from recognition.methods import get_method
 from recognition.models import load_model
 from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, SMALL_HR, save_small, valence, write_corpus
+from tests.stored import Told, predictions_in
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRID: dict[str, Any] = {"scales": [3, 4], "qp": [24, 36], "workers": 1}
 NAMES = (SMALL_HR, SMALL_3, SMALL_4)
-_Predictions = dict[tuple[str, str, int, str, str, int], list[float]]
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +54,7 @@ def readers(models: Path, *names: str, **options: Any) -> Readers:
     return Readers(**{"names": names or NAMES, "models": models, "seeds": (0,), "device": "cpu", "every": 2} | options)
 
 
-def held(path: Path) -> _Predictions:
-    with Sweep(path) as opened:
-        told = opened.predictions
-        names = "sequence", "key", "scale", "method", "label", "seed"
-        return {
-            row: opened.predicted_between(start, start + n).tolist()
-            for row, start, n in zip(
-                zip(*(told[name].tolist() for name in names), strict=True),
-                told["offset"].tolist(),
-                told["n_values"].tolist(),
-                strict=True,
-            )
-        }
-
-
-def assert_same(told: _Predictions, expected: _Predictions, *, atol: float = 0) -> None:
+def assert_same(told: dict[Told, list[float]], expected: dict[Told, list[float]], *, atol: float = 0) -> None:
     assert told.keys() == expected.keys()
     for identity, values in told.items():
         np.testing.assert_allclose(values, expected[identity], rtol=0, atol=atol, err_msg=str(identity))
@@ -97,7 +82,7 @@ def close(told: Sequence[float], alone: npt.NDArray[np.float32]) -> None:
 
 
 def test_a_network_tells_of_every_stream_what_it_tells_of_its_frames_alone(undisturbed: Path, models: Path) -> None:
-    told, n_streams = held(undisturbed), 0
+    told, n_streams = predictions_in(undisturbed), 0
     for name, scale in ((SMALL_3, 3), (SMALL_4, 4)):
         alone = predictor(models, name)
         with Sweep(undisturbed) as opened:
@@ -110,7 +95,7 @@ def test_a_network_tells_of_every_stream_what_it_tells_of_its_frames_alone(undis
 
 
 def test_uncoded_frames_are_told_of_too(undisturbed: Path, models: Path, corpus: Path) -> None:
-    told = held(undisturbed)
+    told = predictions_in(undisturbed)
     with Corpus(corpus) as opened:
         frames = {each.name: opened.frames(each.name)[::2] for each in opened.sequences()}
     for sequence, hr in frames.items():
@@ -121,7 +106,7 @@ def test_uncoded_frames_are_told_of_too(undisturbed: Path, models: Path, corpus:
 
 
 def test_what_the_corpus_says_is_kept_at_full_rate(undisturbed: Path) -> None:
-    told = held(undisturbed)
+    told = predictions_in(undisturbed)
     np.testing.assert_array_equal(told["ben_1", UNCODED, 1, "truth", "valence", -1], valence(1))
     assert not any(label == "emotion" for *_, label, _ in told)
     with Sweep(undisturbed) as opened:
@@ -143,7 +128,7 @@ def test_what_was_read_is_not_read_again(undisturbed: Path, corpus: Path, models
     assert out.stat().st_mtime_ns == written
     assert (report.n_new, report.n_reused) == (0, 12)
     assert (evaluation.n_read, evaluation.n_reused, evaluation.n_inferred, evaluation.every) == (0, 27, 0, 2)
-    assert_same(held(out), held(undisturbed))
+    assert_same(predictions_in(out), predictions_in(undisturbed))
 
 
 def test_more_streams_and_more_networks_are_read_later(
@@ -158,7 +143,7 @@ def test_more_streams_and_more_networks_are_read_later(
     codecsim.sweep(corpus, out=out, **GRID)
     evaluation = evaluate(out, readers(models))
     assert evaluation.n_read == 3 * 2
-    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+    assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
 
 def test_other_weights_of_a_method_are_asked_again(undisturbed: Path, models: Path, tmp_path: Path) -> None:
@@ -168,7 +153,7 @@ def test_other_weights_of_a_method_are_asked_again(undisturbed: Path, models: Pa
     other.rename(other.with_name(other.name.replace("seed1", "seed0")))
     evaluation = evaluate(out, readers(tmp_path / "models"))
     assert evaluation.n_read == 3 * (1 + 1 + 2)
-    before, now = held(undisturbed), held(out)
+    before, now = predictions_in(undisturbed), predictions_in(out)
     assert before.keys() == now.keys()
     for identity in now:
         is_same = np.array_equal(before[identity], now[identity], equal_nan=True)
@@ -187,9 +172,11 @@ def test_all_networks_are_shown_the_same_frames(undisturbed: Path, models: Path,
     out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
     with pytest.raises(UsageError, match="were evaluated with one frame in 2; go on with --every 2, or evaluate all"):
         evaluate(out, readers(models, every=3))
-    assert_same(held(out), held(undisturbed))
+    assert_same(predictions_in(out), predictions_in(undisturbed))
     evaluate(out, readers(models, every=3, force=True))
-    assert {len(values) for identity, values in held(out).items() if identity[3] != "truth"} == {N_FRAMES // 3}
+    assert {len(values) for identity, values in predictions_in(out).items() if identity[3] != "truth"} == {
+        N_FRAMES // 3
+    }
     evaluate(out, readers(models, SMALL_3, every=4, force=True))
     with Sweep(out) as opened, pytest.raises(UsageError, match="shown one frame in 3 and 4; evaluate it again"):
         Readings(opened)
@@ -231,7 +218,7 @@ def test_an_error_while_reading_ends_the_sweep_and_keeps_what_is_finished(
     assert evaluation is not None
     assert evaluation.n_reused >= after - 3
     assert evaluation.n_read + evaluation.n_reused == 27
-    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+    assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
     assert verify(out) == []
 
 
@@ -259,7 +246,7 @@ def test_a_damaged_part_of_predictions_is_read_again(
     (parts_folder(out) / "predictions-0.h5").write_bytes(b"\x89HDF damaged")
     report, _ = sweep(corpus, out=out, readers=readers(models), **GRID)
     assert [note for note in report.notes if "predictions-0.damaged could not be read and was set aside" in note]
-    assert_same(held(out), held(undisturbed))
+    assert_same(predictions_in(out), predictions_in(undisturbed))
 
 
 def test_a_follower_is_handed_what_is_there_and_then_each_part(corpus: Path, tmp_path: Path) -> None:
@@ -311,8 +298,8 @@ def test_footage_without_labels_is_read(models: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.h5", labelled=False)
     out = tmp_path / "sweep.h5"
     sweep(corpus, out=out, readers=readers(models, SMALL_3), **GRID)
-    assert not [identity for identity in held(out) if identity[3] == "truth"]
-    assert len(held(out)) == 3 * (1 + 1 + 2)
+    assert not [identity for identity in predictions_in(out) if identity[3] == "truth"]
+    assert len(predictions_in(out)) == 3 * (1 + 1 + 2)
 
 
 def test_refusals_come_before_any_work(corpus: Path, models: Path, tmp_path: Path) -> None:
@@ -344,7 +331,7 @@ def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 5})
         evaluate(out, readers(models))
-    assert_same(held(out), held(undisturbed), atol=TOLERANCE["fp32"])
+    assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
 
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:
