@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from codecsim.codecs import MODES, EncoderSettings, Mode
-from codecsim.corpus import Corpus, CorpusWriter, is_corpus
+from codecsim.corpus import Corpus, CorpusWriter, Sequence, is_corpus
 from codecsim.encode import encoder_version
 from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
@@ -44,6 +44,8 @@ the sweep file. Leaving its context, it waits until all is done; with an error, 
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))
+
+_TESTED_ON = "dev"
 
 _FRAMES_A_WORKER = 10_000  # a worker takes 0.5 s to start: as long as some 3000 frames take
 
@@ -74,6 +76,7 @@ def sweep(
     sources: str | Path | Iterable[str | Path] = "demo",
     *,
     out: str | Path = "results/sweep.h5",
+    splits: Iterable[str] = (),
     scales: Iterable[int] = DEFAULT_SCALES,
     qp: Iterable[float] | None = None,
     crf: Iterable[float] | None = None,
@@ -102,6 +105,7 @@ def sweep(
     ----------
     sources : video files, corpus files, or names of built-in footage
     out : sweep file to make or to add to
+    splits : sequences of these splits alone; without, those of dev in corpora that have one, and all of others
     scales : factors s, each a divisor of 96
     qp, crf, bitrate_kbps : operating values; give one of the three. Default: QP 18 to 40
     codec : one name or several
@@ -149,10 +153,8 @@ def sweep(
     check_out(out)
     check_grid(settings, scales, values)
     corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
-    sequences = []
-    for path in corpora:
-        with Corpus(path) as corpus:
-            sequences += corpus.sequences()
+    sequences, left_out = _of_splits(corpora, tuple(splits))
+    notes += left_out
     jobs = expand(sequences, settings, scales, values)
     with writing(out) as folder:
         before = finished_jobs(out, folder)
@@ -284,6 +286,32 @@ def _corpora(
                 raise
         corpora.append(target)
     return corpora, notes
+
+
+def _of_splits(corpora: Ordered[Path], splits: tuple[str, ...]) -> tuple[list[Sequence], list[str]]:
+    """The sequences that are to be coded, and what is to be said of the others.
+
+    Raises
+    ------
+    UsageError
+        If none is of a split that was named.
+    """
+    taken, notes, known = [], [], set()
+    for path in corpora:
+        with Corpus(path) as corpus:
+            held = corpus.sequences()
+        here = sorted({each.split for each in held})
+        known |= set(here)
+        wanted = splits or ((_TESTED_ON,) if _TESTED_ON in here else tuple(here))
+        chosen = [each for each in held if each.split in wanted]
+        if len(chosen) < len(held) and not splits:
+            notes.append(f"{path}: its split dev is taken, {len(chosen)} of {len(held)} sequences; others on request")
+        taken += chosen
+    for split in splits:
+        if split not in known:
+            there = ", ".join(each or "(none)" for each in sorted(known))
+            raise UsageError(f"no sequence is of split {split!r}; there are {there}")
+    return taken, notes
 
 
 def _located(sources: str | Path | Iterable[str | Path]) -> dict[str, Path]:

@@ -4,13 +4,14 @@ Intervals are those of the curves: 95 %, percentile bootstrap over subjects, and
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 
 from pipelines.console import table
-from pipelines.curves import MEASURES, RATES, Curve, CurvePoint
+from pipelines.curves import MEASURES, RATES, Curve, CurvePoint, of_splits
 from pipelines.deltas import Compared
+from pipelines.hull import on_hull
 from pipelines.tables import Rows, to_csv
 from recognition.metrics import Interval
 
@@ -40,14 +41,19 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     bpp_lr, bpp_hr, rate_kbps : pooled over sequences
     rmse, cc, ccc, lost_ccc : each with _low and _high, the ends of its interval. lost_ccc is CCC less that on frames
         that were never coded
+    on_hull : 1 for corners of the hull of CCC over bpp_hr, over all factors of the family (`pipelines.hull`)
     saturates_at : of the curve
-    n_sequences, n_subjects, n_frames : of the curve
+    splits, n_sequences, n_subjects, n_frames : that the curve is of
     seeds : of its networks, separated by spaces
     """
     header = ["codec", "mode", "s", "method", "label", "reference", "value", *RATES]
     header += [name + end for name in (*MEASURES, "lost_ccc") for end in _ENDS]
-    header += ["saturates_at", "n_sequences", "n_subjects", "n_frames", "seeds"]
-    return to_csv((header, list(chain.from_iterable(map(_csv_rows, curves)))))
+    header += ["on_hull", "saturates_at", "splits", "n_sequences", "n_subjects", "n_frames", "seeds"]
+    rows: list[list[str]] = []
+    for curve in curves:
+        family = [each for each in curves if _family(each) == _family(curve)]
+        rows += _csv_rows(curve, on_hull(family))
+    return to_csv((header, rows))
 
 
 def curves_table(curves: Sequence[Curve]) -> Rows:
@@ -99,18 +105,23 @@ def deltas_csv(compared: Sequence[Compared]) -> str:
     return to_csv((header, rows))
 
 
-def _csv_rows(curve: Curve) -> Iterator[list[str]]:
+def _family(curve: Curve) -> tuple[str, ...]:
+    return curve.codec, curve.mode, curve.label, curve.reference, curve.family
+
+
+def _csv_rows(curve: Curve, corners: Collection[tuple[int, float]]) -> Iterator[list[str]]:
     """The uncompressed row first, where there is one, then the points."""
     which = [curve.codec, curve.mode, str(curve.s), curve.method, curve.label, curve.reference]
-    of = [_exact(curve.saturates_at), str(len(curve.sequences)), str(len(curve.subjects)), str(curve.n_frames)]
-    of.append(" ".join(map(str, curve.seeds)))
+    numbers = (len(curve.sequences), len(curve.subjects), curve.n_frames)
+    of = [_exact(curve.saturates_at), " ".join(curve.splits), *map(str, numbers), " ".join(map(str, curve.seeds))]
     if curve.uncompressed:
         figures = chain.from_iterable(_exact_ends(curve.uncompressed[name]) for name in MEASURES)
-        yield [*which, UNCOMPRESSED, *("" for _ in RATES), *figures, *_exact_ends(None), *of]
+        yield [*which, UNCOMPRESSED, *("" for _ in RATES), *figures, *_exact_ends(None), "", *of]
     for point in curve.points:
         rates = [_exact(getattr(point, rate)) for rate in RATES]
         measured = [*(point.metrics[name] for name in MEASURES), point.lost_ccc]
-        yield [*which, _exact(point.value), *rates, *chain.from_iterable(map(_exact_ends, measured)), *of]
+        figures, is_corner = chain.from_iterable(map(_exact_ends, measured)), (curve.s, point.value) in corners
+        yield [*which, _exact(point.value), *rates, *figures, str(int(is_corner)), *of]
 
 
 def _exact_ends(interval: Interval | None) -> list[str]:
@@ -202,7 +213,7 @@ def _caption(curves: Sequence[Curve]) -> str:
     """What the curves of a block have in common, and what they are of."""
     first = next((curve for curve in curves if curve.points), curves[0])
     how = f"{first.codec}, {_asked_for(first.mode, curves)}: " if first.points else ""
-    people = _count([len(curve.subjects) for curve in curves], "subject")
+    people = _count([len(curve.subjects) for curve in curves], "subject") + of_splits(curves)
     shown = _count([len(curve.sequences) for curve in curves], "sequence")
     frames = _count([curve.n_frames for curve in curves], "frame")
     n_left_out = sum(max(curve.n_left_out for curve in curves if curve.s == s) for s in {curve.s for curve in curves})

@@ -68,7 +68,7 @@ class Curve:
     reference : what it is measured against
     points : by rising value
     uncompressed : metrics on LR frames that were never coded, of `MEASURES`; empty where that was not asked for
-    sequences, subjects : that it is of
+    sequences, subjects, splits : that it is of; of splits those that are known
     n_frames : that a point is of: recognised, and not without a target
     n_left_out : points of other sequences than these
     """
@@ -84,6 +84,7 @@ class Curve:
     uncompressed: Mapping[str, Interval]
     sequences: tuple[str, ...]
     subjects: tuple[str, ...]
+    splits: tuple[str, ...]
     n_frames: int
     n_left_out: int = 0
 
@@ -139,6 +140,12 @@ def curves(sweep: Sweep, *, reference: Reference = "label", resamples: int = RES
         coded = [curve for members in groups.values() if (curve := maker.coded(members))]
         found += coded or maker.ceiling()
     return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve)))
+
+
+def of_splits(curves: Sequence[Curve]) -> str:
+    """Whom curves are of, to be put after their number: "" or " of dev"; networks know the people of train."""
+    splits = sorted({split for curve in curves for split in curve.splits})
+    return f" of {' and '.join(splits)}" if splits else ""
 
 
 def _rank(curve: Curve) -> tuple[int, str]:
@@ -271,6 +278,7 @@ class _Maker:
             uncompressed=uncompressed,
             sequences=sequences,
             subjects=tuple(sorted({networks.readings.subjects[name] for name in sequences})),
+            splits=tuple(sorted({networks.readings.splits[name] for name in sequences} - {""})),
             n_frames=int((~np.isnan(np.atleast_2d(target)).any(0)).sum()),
             n_left_out=n_left_out,
         )

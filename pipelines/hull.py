@@ -1,38 +1,12 @@
 """The best recognition at any rate: the upper concave hull of operating points over all factors and QPs."""
 
 from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURES, Curve
-from pipelines.selection import Selection, ceiling_name, select
-from pipelines.style import (
-    RATE_NAMES,
-    STYLE,
-    caption,
-    checked_target,
-    legend_above,
-    method_styles,
-    plain_ticks,
-    save,
-    scale_name,
-    scale_style,
-)
-
-HullRate = Literal["bpp_hr", "rate_kbps"]
-HullMeasure = Literal["cc", "ccc"]
-
-_MOST_COLUMNS = 4
-_STEPS_OF_A_SEGMENT = 50
-_HULL: dict[str, Any] = {"color": "black", "linewidth": 1.1, "zorder": 1.5}
+from pipelines.curves import Curve
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,137 +51,23 @@ def upper_hull(rates: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np.in
     return np.array(corners, np.intp)
 
 
-def plot_hull(
-    curves: Sequence[Curve],
-    target: str | Path,
-    *,
-    against: HullRate = "bpp_hr",
-    measure: HullMeasure = "ccc",
-    label: str | None = None,
-    codec: str | None = None,
-    mode: str | None = None,
-) -> list[Path]:
-    """Draw every operating point of each family of methods by its factor, and the hull over all of them.
-
-    Points on the hull are filled. Families with a single factor are left out where others have several.
+def on_hull(curves: Sequence[Curve], *, rate: str = "bpp_hr", measure: str = "ccc") -> set[tuple[int, float]]:
+    """Points of the curves of one family that are corners of the hull over all its factors: pairs of factor and value.
 
     Parameters
     ----------
-    curves : of a sweep, as `pipelines.curves.curves` gives them
-    target : PNG to write; a PDF of the same name is put beside it
-    against : a rate that is comparable between factors
-    measure : "cc" or "ccc"
-    label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`
-
-    Returns
-    -------
-    paths : the PNG and the PDF
-
-    Raises
-    ------
-    UsageError
-        If there is nothing to draw, more than a picture holds (several labels, references, codecs or modes), rate or
-        measure is none of these, or `target` does not end in .png.
+    curves : of one family, codec, mode, label and reference
+    rate, measure : one that is comparable between factors, and what is told
     """
-    target = checked_target(target)
-    with mpl.rc_context(STYLE):
-        figure = _hull_figure(select(curves, label=label, codec=codec, mode=mode), against, measure)
-    return save(figure, target)
-
-
-def _hull_figure(shown: Selection, against: str, measure: str) -> Figure:
-    _check(against, measure)
-    families = _families(shown)
-    n_columns = min(len(families), _MOST_COLUMNS)
-    n_rows = -(-len(families) // n_columns)
-    figure = Figure(figsize=(max(5.0, 0.8 + 2.4 * n_columns), 1.2 + 2.3 * n_rows), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(families) :]:
-        axis.set_visible(False)
-    for axis, family in zip(axes.flat, families, strict=False):
-        axis.set_xscale("log")
-        _draw(axis, [curve for curve in shown.coded if curve.family == family], against, measure)
-        for ceiling in shown.ceilings:
-            axis.axhline(ceiling.uncompressed[measure].estimate, **_ceiling_style(ceiling), label=ceiling_name(ceiling))
-        axis.set_title(family)
-    plain_ticks(axes[0, 0])
-    for axis in axes.flat[len(families) - n_columns : len(families)]:
-        axis.tick_params(labelbottom=True)
-    for axis in axes[-1]:
-        axis.set_xlabel(RATE_NAMES[against])
-    for axis in axes[:, 0]:
-        axis.set_ylabel(measure.upper() + (", fidelity" if shown.reference == "fidelity" else ""))
-    _legend(figure, shown)
-    mixed = "hull: mixtures of operating points in time, chosen on these very data"
-    caption(figure, [*shown.caption(measure.upper()), mixed])
-    return figure
-
-
-def _check(against: str, measure: str) -> None:
-    if against == "bpp_lr":
-        raise UsageError(
-            "against='bpp_lr': bits per transmitted pixel are not comparable between factors, whose LR frames differ "
-            "in size; draw against='bpp_hr' or 'rate_kbps'"
-        )
-    if against not in RATE_NAMES:
-        raise UsageError(f"against={against!r}: a hull is drawn against bpp_hr or rate_kbps")
-    if measure not in MEASURES or measure == "rmse":
-        raise UsageError(f"measure={measure!r}: a hull is of cc or ccc, of which more is better")
-
-
-def _families(shown: Selection) -> list[str]:
-    """Families of methods at several factors, in the order of every legend; all where none is."""
-    factors: dict[str, set[int]] = {}
-    for curve in shown.coded:
-        factors.setdefault(curve.family, set()).add(curve.s)
-    several = [family for family, found in factors.items() if len(found) > 1]
-    return list(method_styles(several or factors))
-
-
-def _draw(axis: Any, curves: Sequence[Curve], against: str, measure: str) -> None:
-    """The points of one family, and their hull."""
-    rates = np.concatenate([curve.rates(against) for curve in curves])
+    places = [(curve.s, point.value) for curve in curves for point in curve.points]
+    if not places:
+        return set()
+    rates = np.concatenate([curve.rates(rate) for curve in curves])
     values = np.concatenate([curve.estimates(measure) for curve in curves])
-    corners = upper_hull(rates, values)
-    is_corner = np.isin(np.arange(len(rates)), corners)
-    axis.plot(*_mixtures(rates[corners], values[corners]), label="hull", **_HULL)
-    start = 0
-    for curve in curves:
-        own = slice(start, start + len(curve.points))
-        start = own.stop
-        style = scale_style(curve.s)
-        axis.plot(rates[own], values[own], color=style["color"], linewidth=0.6, alpha=0.6, label=f"s = {curve.s}, line")
-        for chosen, face in ((is_corner[own], style["color"]), (~is_corner[own], "white")):
-            x, y = rates[own][chosen], values[own][chosen]
-            where = "on the hull" if face != "white" else "off the hull"
-            axis.plot(x, y, linestyle="", markerfacecolor=face, label=f"s = {curve.s}, {where}", **style)
-
-
-def _mixtures(rates: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """A line through corners that is straight in the rate, in steps that show it on a logarithmic axis."""
-    if len(rates) < 2:
-        return rates, values
-    parts = [np.linspace(low, high, _STEPS_OF_A_SEGMENT) for low, high in pairwise(rates)]
-    line = np.concatenate(parts)
-    return line, np.interp(line, rates, values)
+    return {places[corner] for corner in upper_hull(rates, values)}
 
 
 def _bends_down(x: Floats, y: Floats, first: int, second: int, third: int) -> bool:
     """Whether the way over three points of rising rate turns right at the second."""
     rise = (y[second] - y[first]) * (x[third] - x[second]) - (y[third] - y[second]) * (x[second] - x[first])
     return bool(rise > 0)
-
-
-def _ceiling_style(ceiling: Curve) -> dict[str, Any]:
-    return {"color": method_styles([ceiling.family])[ceiling.family]["color"], "linestyle": "--", "linewidth": 1}
-
-
-def _legend(figure: Figure, shown: Selection) -> None:
-    handles = [Line2D([], [], linestyle="", markerfacecolor="white", **scale_style(s)) for s in shown.scales]
-    names = [scale_name(s) for s in shown.scales]
-    handles += [Line2D([], [], marker="o", markerfacecolor="black", **_HULL)]
-    names += ["hull"]
-    for ceiling in shown.ceilings:
-        handles.append(Line2D([], [], **_ceiling_style(ceiling)))
-        names.append(ceiling_name(ceiling))
-    legend_above(figure, handles, names)

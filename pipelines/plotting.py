@@ -108,7 +108,7 @@ def _plot_figure4(file: Path, target: Path, *, reference: str | None = None, **o
 
 
 def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
-    from pipelines.hull import plot_hull
+    from pipelines.hull_figure import plot_hull
 
     return plot_hull(_curves(file, reference), target, **options)
 

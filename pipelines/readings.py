@@ -33,7 +33,7 @@ class Readings:
     Attributes
     ----------
     every : every so many frames were shown to networks
-    subjects, fps : of each sequence
+    subjects, splits, fps : of each sequence
     methods : with the label that each tells, in the order of the file
 
     Raises
@@ -52,16 +52,18 @@ class Readings:
             shown = " and ".join(map(str, intervals))
             raise UsageError(f"{sweep.path}: networks were shown one frame in {shown}; evaluate it again with --force")
         self.every: int = intervals[0] if intervals else 1
-        names, subjects, rates = (sweep.column(name).tolist() for name in ("sequence", "subject", "fps"))
+        columns = ("sequence", "subject", "split", "fps")
+        names, subjects, splits, rates = (sweep.column(name).tolist() for name in columns)
         self.subjects: dict[str, str] = {name: who or name for name, who in zip(names, subjects, strict=True)}
+        self.splits: dict[str, str] = dict(zip(names, splits, strict=True))
         self.fps: dict[str, float] = dict(zip(names, rates, strict=True))
         self._extents = np.stack([told["offset"], told["offset"] + told["n_values"]], 1)
         shown_frames = (told[name][is_network].tolist() for name in ("sequence", "n_values"))
         self._n_shown: dict[str, int] = dict(zip(*shown_frames, strict=True))
         self._delays = told["delay_seconds"]
         self._rows: dict[tuple[str, str], dict[int, dict[_Shown, int]]] = {}
-        columns = (told[name].tolist() for name in ("method", "label", "seed", "sequence", "key", "scale"))
-        for row, (method, label, seed, *shown_to_it) in enumerate(zip(*columns, strict=True)):
+        rows = (told[name].tolist() for name in ("method", "label", "seed", "sequence", "key", "scale"))
+        for row, (method, label, seed, *shown_to_it) in enumerate(zip(*rows, strict=True)):
             self._rows.setdefault((method, label), {}).setdefault(seed, {})[tuple(shown_to_it)] = row
         self.methods = [known for known in self._rows if known[0] != TRUTH]
 

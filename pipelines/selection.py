@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from codecsim.errors import UsageError
-from pipelines.curves import Curve, Reference
+from pipelines.curves import Curve, Reference, of_splits
 from pipelines.tables import asked_for, counted
 
 _REFERENCES: dict[Reference, str] = {
@@ -51,7 +51,7 @@ class Selection:
         values = [point.value for curve in self.coded for point in curve.points]
         n_left_out = sum(max(curve.n_left_out for curve in self.of(s)) for s in self.scales)
         parts = [
-            f"{counted([len(curve.subjects) for curve in every], 'person', 'people')}, "
+            f"{counted([len(curve.subjects) for curve in every], 'person', 'people')}{of_splits(every)}, "
             f"{counted([curve.n_frames for curve in every], 'frame')}",
             _seeds([curve.seeds for curve in every]),
             f"{first.codec}, {asked_for(first.mode, values)}",

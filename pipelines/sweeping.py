@@ -58,6 +58,9 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
     "--out", type=FILE, default=Path("results/sweep.h5"), show_default=True, help="Sweep file to make or add to."
 )
 @click.option(
+    "--split", "splits", type=Words("split"), default=(), help="Of corpora, as dev,test.  [default: dev, or all]"
+)
+@click.option(
     "--scales", type=Ranges("factor", whole=True), default="3,4", show_default=True, help="Factors s, divisors of 96."
 )
 @click.option(

@@ -7,6 +7,7 @@ import pytest
 
 import codecsim
 from codecsim.codecs import CODECS
+from codecsim.corpus import CorpusWriter
 from codecsim.decode import decode
 from codecsim.errors import UsageError
 from codecsim.quality import li3ddct, psnr_db, ssim, strred
@@ -108,3 +109,41 @@ def test_requests_that_contradict_themselves_are_refused(swept: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             codecsim.sweep(**({"sources": corpus, "out": swept} | request))
+
+
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with a sequence of each split."""
+    path = tmp_path_factory.mktemp("splits") / "parted.h5"
+    with CorpusWriter(path) as writer:
+        for split in ("train", "dev", "test"):
+            with writer.sequence(f"{split}_1", fps=25, subject=split, split=split) as sequence:
+                for index in range(2):
+                    sequence.append(np.full((96, 96), 100, np.uint8), pts_seconds=index / 25)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected", "note"),
+    [
+        ((), ["dev_1"], "its split dev is taken, 1 of 3 sequences; others on request"),
+        (("dev",), ["dev_1"], ""),
+        (("train", "test"), ["test_1", "train_1"], ""),
+    ],
+)
+def test_people_that_networks_know_are_not_coded_unless_named(
+    parted: Path, tmp_path: Path, splits: tuple[str, ...], expected: list[str], note: str
+) -> None:
+    report = codecsim.sweep(parted, out=tmp_path / "sweep.h5", splits=splits, qp=[30], scales=[4])
+    with codecsim.open_sweep(tmp_path / "sweep.h5") as opened:
+        assert sorted(opened.column("sequence").tolist()) == expected
+    assert " ".join(report.notes).partition(": ")[2] == note
+
+
+def test_a_split_that_no_corpus_has_is_refused(parted: Path, small_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no sequence is of split 'val'; there are dev, test, train"):
+        codecsim.sweep(parted, out=tmp_path / "sweep.h5", splits=["dev", "val"])
+    report = codecsim.sweep(
+        [parted, small_corpus], out=tmp_path / "sweep.h5", splits=["train", "dev"], qp=[30], scales=[4]
+    )
+    assert report.n_new == 1 + 1 + 2

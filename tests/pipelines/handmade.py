@@ -47,6 +47,7 @@ def curve(rates: Sequence[float], cccs: Sequence[float], *, half: float = 0.02, 
         uncompressed=metrics(best, half),
         sequences=("a", "b", "c"),
         subjects=("anna", "bo"),
+        splits=("dev",),
         n_frames=300,
     )
     return replace(made, **told)

@@ -59,6 +59,7 @@ def curve(
         uncompressed={} if still is None else metrics(still, half),
         sequences=people,
         subjects=people,
+        splits=("dev",),
         n_frames=1000,
         n_left_out=n_left_out,
     )

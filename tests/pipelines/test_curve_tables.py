@@ -42,7 +42,7 @@ def test_the_csv_has_a_row_a_point_after_the_one_of_uncompressed_frames() -> Non
     assert curves_csv([]) == (
         "codec,mode,s,method,label,reference,value,bpp_lr,bpp_hr,rate_kbps,"
         "rmse,rmse_low,rmse_high,cc,cc_low,cc_high,ccc,ccc_low,ccc_high,lost_ccc,lost_ccc_low,lost_ccc_high,"
-        "saturates_at,n_sequences,n_subjects,n_frames,seeds\n"
+        "on_hull,saturates_at,splits,n_sequences,n_subjects,n_frames,seeds\n"
     )
     at_20 = rows[4]
     assert [at_20[name] for name in ("codec", "mode", "s", "label", "reference")] == [
@@ -55,8 +55,20 @@ def test_the_csv_has_a_row_a_point_after_the_one_of_uncompressed_frames() -> Non
     assert [float(at_20[name]) for name in ("ccc", "ccc_low", "ccc_high")] == [0.785, 0.785 - 0.02, 0.785 + 0.02]
     assert at_20["bpp_hr"] == "0.1"
     assert float(at_20["lost_ccc"]) == 0.785 - 0.80
-    assert [at_20[name] for name in ("saturates_at", "n_sequences", "n_subjects", "n_frames", "seeds")] == [
-        "20", "3", "2", "300", "0 1",
+    assert [at_20[name] for name in ("saturates_at", "splits", "n_sequences", "n_subjects", "n_frames", "seeds")] == [
+        "20", "dev", "3", "2", "300", "0 1",
+    ]  # fmt: skip
+
+
+def test_the_csv_marks_the_points_on_the_hull_over_all_factors_of_a_family() -> None:
+    cheap = curve([0.02, 0.04], [0.5, 0.7], s=4, method="joint-4")
+    dear = curve([0.03, 0.08], [0.55, 0.9], s=3, method="joint-3")
+    rows = read(curves_csv([cheap, dear, curve([0.01, 0.5], [0.1, 0.2], method="lr-3"), ceiling(0.9)]))
+    marks = {(row["method"], row["value"]): row["on_hull"] for row in rows}
+    assert [marks[key] for key in (("joint-4", "18"), ("joint-4", "19"))] == ["1", "1"]
+    assert [marks[key] for key in (("joint-3", "18"), ("joint-3", "19"))] == ["0", "1"]
+    assert [marks[key] for key in (("lr-3", "18"), ("lr-3", "19"), ("lr-3", "none"), ("hr", "none"))] == [
+        "1", "1", "", "",
     ]  # fmt: skip
 
 
@@ -143,11 +155,11 @@ def test_the_text_has_a_block_a_codec_and_label_with_the_ceiling_on_top() -> Non
     made = [ceiling(), a_curve(), a_curve(codec="x265"), a_curve(label="arousal", n_left_out=2), ceiling(label="age")]
     blocks = [block.splitlines() for block in curves_text(made).split("\n\n")]
     assert [block[0] for block in blocks] == [
-        "x264, qp 18–21: valence against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
-        "x265, qp 18–21: valence against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
-        "x264, qp 18–21: arousal against labels; 2 subjects, 3 sequences, 300 frames; 2 points of other sequences left "
-        "out; 95 % intervals",
-        "age against labels; 2 subjects, 3 sequences, 300 frames; 95 % intervals",
+        "x264, qp 18–21: valence against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
+        "x265, qp 18–21: valence against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
+        "x264, qp 18–21: arousal against labels; 2 subjects of dev, 3 sequences, 300 frames; 2 points of other "
+        "sequences left out; 95 % intervals",
+        "age against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
     ]
     assert [[line.split()[0] for line in block[3:]] for block in blocks] == [
         ["hr", "lr-3"],
@@ -162,7 +174,7 @@ def test_the_caption_says_the_reference_and_how_many_where_they_differ() -> None
     other = replace(one, method="joint-3", subjects=("anna", "bo"), n_frames=30)
     caption = curves_text([one, other]).splitlines()[0]
     assert caption == (
-        "x264, qp 18–21: valence against the same network on HR frames; 1–2 subjects, 1 sequence, 1–30 frames"
+        "x264, qp 18–21: valence against the same network on HR frames; 1–2 subjects of dev, 1 sequence, 1–30 frames"
     )
 
 

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
 from pipelines.curves import Curve
-from pipelines.hull import _hull_figure, plot_hull, upper_hull
+from pipelines.hull import on_hull, upper_hull
+from pipelines.hull_figure import _hull_figure, plot_hull
 from pipelines.selection import select
 from pipelines.style import STYLE
 from tests.pipelines.made import assert_text_is_legible, caption_of, ceiling, curve, legend_of
@@ -145,7 +146,7 @@ def test_where_no_family_has_several_factors_all_are_drawn() -> None:
 def test_the_caption_says_that_the_hull_is_of_mixtures() -> None:
     said = caption_of(drawn([CHEAP, DEAR], measure="cc"))
     assert said == (
-        "8 people, 1000 frames; seeds 0, 1; x264, QP 18–36; CC against the labels (valence); "
+        "8 people of dev, 1000 frames; seeds 0, 1; x264, QP 18–36; CC against the labels (valence); "
         "hull: mixtures of operating points in time, chosen on these very data"
     )
 
@@ -182,3 +183,12 @@ def test_the_picture_is_written_as_png_and_pdf_and_the_same_each_time(tmp_path: 
     assert [path.name for path in first] == ["a.png", "a.pdf"]
     second = plot_hull([CHEAP, DEAR], tmp_path / "b.png", against="rate_kbps")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_points_on_the_hull_are_named_by_factor_and_value() -> None:
+    corners = on_hull([CHEAP, DEAR])
+    every = [(curve.s, point) for curve in (CHEAP, DEAR) for point in curve.points]
+    rates, values = [point.bpp_hr for _, point in every], [point.metrics["ccc"].estimate for _, point in every]
+    assert corners == {(every[index][0], every[index][1].value) for index in upper_hull(rates, values)}
+    assert 1 < len(corners) < len(every)
+    assert on_hull([]) == on_hull([ceiling()]) == set()

@@ -152,7 +152,7 @@ def test_one_person_has_no_band_and_the_caption_says_why() -> None:
     curves = [curve("lr-3", 3, half=NAN, people=("anna",)), ceiling(half=NAN, people=("anna",))]
     figure = drawn(curves)
     said = caption_of(figure)
-    assert "1 person, 1000 frames" in said
+    assert "1 person of dev, 1000 frames" in said
     assert "no bands: one person tells nothing of others" in said
     for axis in figure.axes:
         band = next(each for each in axis.collections if each.get_label() == "lr")
@@ -182,7 +182,7 @@ def test_the_caption_says_whom_the_curves_are_of_and_what_was_left_out() -> None
         curve("lr-4", 4, n_left_out=1),
     ]
     assert caption_of(drawn(curves)) == (
-        "8 people, 1000 frames; seeds 0, 1; x264, QP 18–36; CC and CCC against the labels (valence); "
+        "8 people of dev, 1000 frames; seeds 0, 1; x264, QP 18–36; CC and CCC against the labels (valence); "
         "3 points of other sequences left out; bands and bars: 95 % bootstrap over subjects and seeds; "
         "none: LR frames never coded"
     )
@@ -190,7 +190,7 @@ def test_the_caption_says_whom_the_curves_are_of_and_what_was_left_out() -> None
 
 def test_the_caption_says_where_curves_are_of_others() -> None:
     said = caption_of(drawn([curve("lr-3", 3, seeds=(4,)), curve("joint-3", 3, people=("anna", "bo"))]))
-    assert "2–8 people, 1000 frames; 1–2 seeds a method" in said
+    assert "2–8 people of dev, 1000 frames; 1–2 seeds a method" in said
     assert "not every curve is of the same sequences" in said
 
 
@@ -199,8 +199,8 @@ def test_fidelity_is_called_fidelity() -> None:
     assert [axis.get_ylabel() for axis in figure.axes] == ["CC, fidelity", "CCC, fidelity"]
     assert figure.axes[1].get_xlabel() == "CRF"
     assert caption_of(figure).startswith(
-        '8 people, 1000 frames; seed 7; x265 {"preset":"slow"}, CRF 18–36; fidelity (valence): CC and CCC against what '
-        "the same network says of the uncoded HR frames; bands and bars: 95 % bootstrap over subjects;"
+        '8 people of dev, 1000 frames; seed 7; x265 {"preset":"slow"}, CRF 18–36; fidelity (valence): CC and CCC '
+        "against what the same network says of the uncoded HR frames; bands and bars: 95 % bootstrap over subjects;"
     )
 
 
