@@ -134,7 +134,7 @@ def verify(file: Path, workers: int | None) -> None:
         note(f"{file}: {problem.stream or 'the file'}: {problem.what}")
     if problems:
         number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        note(f"Error: {number}; sweep again with --force to replace what is wrong")
+        note(f"Error: {number}; run the sweep again for what is not there, with --force to replace what is wrong")
         sys.exit(1)
     say(f"{file}: {n_streams} streams, {8 * n_bytes} bits: all counted again, decoded again, and as the file says")
 

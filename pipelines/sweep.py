@@ -125,12 +125,12 @@ def find_tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
     StoreError
         If one is in none of them.
     """
-    wanted = {name: digest for grid in sweep.grids for name, digest in grid["sequences"].items()}
+    wanted = sweep.digests
     remembered = [Path(sweep.path.parent, path) for path in sweep.corpora]
     found: dict[str, Track] = {}
     for path in [*corpora, *(path for path in remembered if path.exists())]:
         with Corpus(path) as corpus:
-            found |= {each.name: each for each in corpus.sequences() if wanted.get(each.name) == each.digest}
+            found |= {each.name: each for each in corpus.sequences() if each.digest in wanted.get(each.name, ())}
     missing = [name for name in wanted if name not in found]
     if missing:
         more = f" and {len(missing) - 1} more sequences" if len(missing) > 1 else ""

@@ -89,6 +89,18 @@ class Sweep:
         return list(self._attribute("grids", "[]"))
 
     @property
+    def digests(self) -> dict[str, set[str]]:
+        """SHA-256 of the HR frames of each sequence that was asked for; several where the name stood for several."""
+        found: dict[str, set[str]] = {}
+        try:
+            for grid in self.grids:
+                for name, digest in grid["sequences"].items():
+                    found.setdefault(name, set()).add(digest)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise StoreError(f"{self.path}: its attribute 'grids' is damaged ({error!r})") from error
+        return found
+
+    @property
     def corpora(self) -> list[str]:
         """Where the corpora lay, seen from the folder of this file."""
         return [str(path) for path in self._attribute("corpora", "[]")]

@@ -1,9 +1,11 @@
 """Proof that a sweep file is what it says: every bit counted again, every stream decoded again."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from codecsim.grid import content_key
 from codecsim.store.sweep import Sweep, value_column
 
 _ROWS_A_TASK = 32
+_MOST_JOBS = 10**9
 _START_CODES = {"h264": b"\0\0\0\1", "hevc": b"\0\0\0\1"}
 """What the first NAL unit of every access unit is preceded by: H.264 and H.265, B.1.2, zero_byte."""
 
@@ -35,7 +38,7 @@ class Problem:
 def verify(
     path: str | Path, *, workers: int = 1, progress: Callable[[str, int, int | None], None] | None = None
 ) -> list[Problem]:
-    """Check every stream of a sweep: digest, ledger, packets, derived columns, and what decoding gives.
+    """Check every stream of a sweep: digest, ledger, packets, derived columns, what decoding gives; and look for gaps.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def verify(
     """
     with Sweep(path) as sweep:
         n_streams = len(sweep)
-        problems = _whole(sweep)
+        problems = _whole(sweep) + _incomplete(sweep)
     tasks = [range(start, min(start + _ROWS_A_TASK, n_streams)) for start in range(0, n_streams, _ROWS_A_TASK)]
     done = 0
     for rows, outcome in run(partial(_verify_rows, Path(path)), tasks, workers=workers):
@@ -78,6 +81,27 @@ def _whole(sweep: Sweep) -> list[Problem]:
     return problems
 
 
+def _incomplete(sweep: Sweep) -> list[Problem]:
+    """Jobs that the file was asked for and does not hold."""
+    streams, held = sweep.streams, set()
+    for row in range(len(sweep)):
+        known = (str(streams[name][row]) for name in ("sequence", "codec", "options", "mode"))
+        value = float(streams[value_column(str(streams["mode"][row]))][row])
+        held.add((*known, int(streams["scale"][row]), value))
+    missing: dict[str, None] = {}
+    try:
+        for grid in sweep.grids:
+            asked = grid["sequences"], grid["codecs"].items(), grid["scales"], grid["values"]
+            if math.prod(map(len, asked)) > _MOST_JOBS:
+                raise ValueError("a grid of more jobs than any file holds")
+            for sequence, (codec, options), scale, value in product(*asked):
+                if (sequence, codec, options, grid["mode"], scale, float(np.float32(value))) not in held:
+                    missing[f"{sequence}/{codec}/s{scale}/{grid['mode']}{value:g}"] = None
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return [Problem(-1, "", f"its attribute 'grids' is damaged ({error!r})")]
+    return [Problem(-1, name, "was asked for and is not there") for name in missing]
+
+
 def _verify_rows(path: Path, rows: range) -> list[Problem]:
     problems = []
     with Sweep(path) as sweep:
@@ -94,7 +118,7 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
         return [f"codec {stored['codec']!r} is not known here"]
-    digests = {grid["sequences"].get(stored["sequence"]) for grid in sweep.grids} - {None}
+    digests = sweep.digests.get(str(stored["sequence"]), set())
     forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
     found = ["its key is not that of what it claims to be"] if forged else []
     packets = sweep.packets(row)

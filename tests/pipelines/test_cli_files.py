@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -304,7 +305,7 @@ def test_verify_names_the_damaged_stream(
     assert all(problem.startswith(f"{copy}: anna/x264/s3/qp36: ") for problem in problems)
     # A flipped byte may break decoding before anything is compared.
     assert damage is flip_a_byte or any(said_of_it in problem for problem in problems)
-    assert re.fullmatch(r"Error: (1 problem|[2-9] problems); sweep again with --force to replace what is wrong", last)
+    assert re.fullmatch(r"Error: (1 problem|[2-9] problems); run the sweep again for what is not there, .*", last)
 
 
 def test_verify_looks_at_the_file_as_a_whole(small_sweep: Path, tmp_path: Path) -> None:
@@ -313,6 +314,33 @@ def test_verify_looks_at_the_file_as_a_whole(small_sweep: Path, tmp_path: Path) 
         file["bitstream"].resize(file["bitstream"].shape[0] + 5, axis=0)
     said = codecsim("verify", copy, exit_code=1)
     assert f"{copy}: the file: the streams do not lie end to end in /bitstream\n" in said.stderr
+
+
+def test_verify_misses_what_was_asked_for(small_sweep: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(small_sweep, tmp_path / "copy.h5"))
+    with h5py.File(copy, "r+") as file:
+        (grid,) = json.loads(file.attrs["grids"])
+        file.attrs["grids"] = json.dumps([grid, grid | {"scales": [4], "values": [24, 25.5]}])
+    said = codecsim("verify", copy, exit_code=1)
+    assert said.stderr.splitlines() == [
+        f"{copy}: anna/x264/s4/qp25.5: was asked for and is not there",
+        f"{copy}: bo/x264/s4/qp25.5: was asked for and is not there",
+        "Error: 2 problems; run the sweep again for what is not there, with --force to replace what is wrong",
+    ]
+
+
+@pytest.mark.parametrize(
+    "grids",
+    ["[1]", '[{"scales": [3]}]', json.dumps([{name: [0] * 10**4 for name in ("sequences", "scales", "values")}])],
+)
+def test_verify_survives_damaged_grids(small_sweep: Path, tmp_path: Path, grids: str) -> None:
+    copy = Path(shutil.copy(small_sweep, tmp_path / "copy.h5"))
+    with h5py.File(copy, "r+") as file:
+        held = json.loads(grids)
+        for grid in held if "values" in grids else []:
+            grid |= {"codecs": dict.fromkeys(map(str, range(10)), "{}"), "mode": "qp"}
+        file.attrs["grids"] = json.dumps(held)
+    assert f"{copy}: the file: its attribute 'grids' is damaged (" in codecsim("verify", copy, exit_code=1).stderr
 
 
 def test_verify_of_whole_files(carphone_sweep: Path, all_codecs: Path) -> None:
