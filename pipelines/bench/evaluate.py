@@ -24,9 +24,12 @@ from pipelines.sweep import read_streams
 from recognition.devices import Precision, get_device
 from recognition.inference import BATCH
 from recognition.methods import get_method
+from recognition.models import save_model
 from recognition.networks import ValenceCNN, Variant
 from recognition.resampling import enlarge, luma
+from recognition.training import weights_path
 
+_METHOD = "joint-4"
 _SIDE = 24
 _EVERY = {"cpu": 8, "cuda": 1}
 _QPS = {"cpu": (24, 32), "cuda": (18, 22, 26, 30, 34, 38)}
@@ -42,12 +45,12 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
         folder = Path(name)
         for precision in precisions:
             yield from _speed(folder, rounds, device=place, precision=precision, variant=variant)
-        yield f"memory: {_memory(folder)}"
+        yield f"memory: {_memory(folder, variant)}"
 
 
 def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precision, variant: Variant) -> Iterator[str]:
     network = ValenceCNN(variant=variant)
-    reader = Network(get_method("joint-4"), 0, ("valence",), "0" * 64, 0.0, network)
+    reader = Network(get_method(_METHOD), 0, ("valence",), "0" * 64, 0.0, network)
     grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": _QPS[device.type], "workers": 1}
 
     def evaluation(out: Path) -> Evaluation:
@@ -80,17 +83,21 @@ def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precis
     )
 
 
-def _memory(folder: Path) -> str:
+def _memory(folder: Path, variant: Variant) -> str:
     """Peak memory of sweeps of one sequence, and of many, that a network reads."""
     if not CAN_WATCH:
         return "left out: needs Linux's /proc"
-    peaks = []
+    method, peaks = get_method(_METHOD), []
+    provenance = {"method": _METHOD, "variant": variant, "labels": ["valence"], "trained_on": list(method.trained_on)}
+    settings = {"sr_scale": method.sr_scale, "settings": {"seed": 0, "delay_seconds": 0.0}}
+    save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
     for number in (1, _MANY):
         corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
         _repeated(corpus, number)
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
-        options = ["--scales", "4", "--methods", "joint-4", "--every", "50", "--workers", "1", "--no-plot"]
-        status, peak = watched([*command, *options])
+        grid = ["--scales", "4", "--workers", "1", "--no-plot"]
+        networks = ["--methods", _METHOD, "--models", str(folder), "--every", "50", "--device", "cpu"]
+        status, peak = watched([*command, *grid, *networks])
         if status:
             return f"the sweep failed with status {status}"
         peaks.append(peak["pss"] / 1e6)

@@ -3,7 +3,8 @@
 ``x264_slices.json`` comes from the x264 program alone: the bytes and the digest of its slices on the same LR frames.
 ``ledger.json`` is what codecsim counted; a test fails when a bit of it moves. ``demo.json`` is that of the main
 command: of every stream of the demo its bits, and the start of its SHA-256. All hold for the PyAV that constraints.txt
-pins.
+pins. ``demo_curves.json`` is what the networks that come with codecsim make of some of it, CC and CCC; arithmetic
+differs between machines, so it holds to `CURVES_TOLERANCE`.
 """
 
 import hashlib
@@ -14,17 +15,24 @@ import tempfile
 from pathlib import Path
 
 import av
+import torch
 
 from codecsim.bitstream import PURPOSES, count_bits, units
 from codecsim.codecs import EncoderSettings, codec_of
 from codecsim.encode import encode
 from codecsim.scaling import downscale
+from codecsim.simulator import DEFAULT_SCALES
 from codecsim.simulator import sweep as run_sweep
 from codecsim.store import Sweep
+from pipelines.curves import REFERENCES, curves
+from pipelines.sweep import Readers
+from pipelines.sweep import sweep as run_main_job
 from tests.clips import carphone_faces
 
 HERE = Path(__file__).parent
 SCALES, QPS = (3, 4, 6, 16), (18, 24, 32, 40)
+DEMO_QPS, DEMO_EVERY = (24, 36), 40
+CURVES_TOLERANCE = 1e-3
 CODECS = {"x264": (3, 4, 12), "x265": (3, 4), "svtav1": (3, 4, 12), "vp9": (3, 4, 12)}
 COMMAND = (
     "x264 --demuxer raw --input-csp i400 --output-csp i400 --input-res {side}x{side} --fps 25 "
@@ -76,12 +84,32 @@ def demo_bits(sweep: Sweep) -> dict[str, list[object]]:
     }
 
 
-def _demo() -> dict[str, list[object]]:
+def demo_curves(out: Path) -> dict[str, list[float]]:
+    """CC and CCC of every curve of the demo at `DEMO_QPS` and uncoded, against labels and HR, as written to `out`."""
+    readers = Readers(names=("all",), every=DEMO_EVERY, device="cpu")
+    run_main_job("demo", out=out, scales=DEFAULT_SCALES, qp=DEMO_QPS, readers=readers)
+    found: dict[str, list[float]] = {}
+    with Sweep(out) as sweep:
+        for curve in (each for reference in REFERENCES for each in curves(sweep, reference=reference, resamples=1)):
+            name = f"{curve.method}/s{curve.s}/{curve.reference}"
+            found[f"{name}/none"] = [round(curve.uncompressed[each].estimate, 6) for each in ("cc", "ccc")]
+            for point in curve.points:
+                values = [round(point.metrics[each].estimate, 6) for each in ("cc", "ccc")]
+                found[f"{name}/qp{point.value:g}"] = values
+    return found
+
+
+def _demo_bits() -> dict[str, list[object]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "sweep.h5")
         run_sweep("demo", out=out)
         with Sweep(out) as sweep:
             return demo_bits(sweep)
+
+
+def _demo_curves() -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return demo_curves(Path(folder, "sweep.h5"))
 
 
 def main() -> None:
@@ -92,11 +120,12 @@ def main() -> None:
     ours = {f"{c}/s{s}/qp{qp}": counted(c, s, qp) for c, scales in CODECS.items() for s in scales for qp in QPS}
     versions = {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info}
     _write("ledger.json", {**versions, "streams": ours})
-    _write("demo.json", {**versions, "streams": _demo()})
+    _write("demo.json", {**versions, "streams": _demo_bits()})
+    _write("demo_curves.json", {"torch": torch.__version__, "curves": _demo_curves()})
 
 
 def _write(name: str, content: dict[str, object]) -> None:
-    text = re.sub(r"\[\s+(\d+),\s+(\S+)\s+\]", r"[\1, \2]", json.dumps(content, indent=1))  # a stream a line
+    text = re.sub(r"\[\s+(\S+),\s+(\S+)\s+\]", r"[\1, \2]", json.dumps(content, indent=1))  # a pair a line
     (HERE / name).write_text(text + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipelines.bench import infer, timing, train, work
+from pipelines.bench import evaluate, infer, timing, train, work
 from recognition.devices import Precision, precisions_of
 from recognition.networks import SRFCN, VARIANTS, ValenceCNN
 from recognition.schedules import SCHEDULES
@@ -79,7 +79,23 @@ def test_train_measures_both_networks() -> None:
     assert re.fullmatch(f"SR-FCN, fp32: {figures}", lines[4])
 
 
-@pytest.mark.parametrize("command", ["train", "infer"])
+@pytest.mark.usefixtures("_small")
+def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(evaluate._EVERY, "cpu", 160)
+    monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
+    monkeypatch.setattr(evaluate, "_MANY", 2)
+    given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
+    machine, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
+    assert machine.startswith("machine: ")
+    rate = r"\d+ frames/s"
+    assert re.fullmatch(
+        rf"fp32: {rate} from streams to predictions that are stored, \d\.\d\d × the bare network", reading
+    )
+    assert re.fullmatch(rf"fp32, end to end, encoding too: {rate}, \d\.\d\d × the bare network", whole)
+    assert re.fullmatch(r"memory: \d{3,4} MB at most for 1 sequence of 100 frames, \d{3,4} MB for 2 of them", memory)
+
+
+@pytest.mark.parametrize("command", ["train", "infer", "evaluate"])
 @pytest.mark.parametrize(
     ("given", "message"),
     [
