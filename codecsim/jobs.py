@@ -169,6 +169,12 @@ def hr_frames(corpus: Path, name: str, digest: str) -> Frames:
     return _hr[asked]
 
 
+def keep_frames(corpus: Path, name: str, digest: str, frames: Frames) -> None:
+    """Let `hr_frames` give these for a sequence: they came from somewhere else than its corpus."""
+    _hr.clear()
+    _hr[corpus, name, digest] = frames
+
+
 def read_frames(corpus: Path, name: str, digest: str) -> Frames:
     """HR frames of a sequence, after their digest was checked.
 

@@ -14,6 +14,7 @@ import av
 import h5py
 import numpy as np
 
+from codecsim.cluster import Cluster, run_on
 from codecsim.codecs import MODES, EncoderSettings, Mode
 from codecsim.corpus import Corpus, CorpusWriter, Sequence, is_corpus
 from codecsim.encode import encoder_version
@@ -22,7 +23,7 @@ from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, check_grid, expand
 from codecsim.hdf5 import is_hdf5
-from codecsim.jobs import run_batch
+from codecsim.jobs import BatchResult, run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
 from codecsim.sources.assembly import Progress
@@ -41,6 +42,8 @@ Follower = Callable[[Ordered[Job], Path], AbstractContextManager[Follow]]
 
 It is given the jobs of the sweep and the folder of its parts, and leaves parts of its own there, which become part of
 the sweep file. Leaving its context, it waits until all is done; with an error, it stops."""
+
+Outcomes = Iterator[tuple[tuple[Job, ...], BatchResult | WorkerDied]]
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))
@@ -95,6 +98,7 @@ def sweep(
     force: bool = False,
     progress: Progress | None = None,
     follower: Follower | None = None,
+    cluster: Cluster | None = None,
 ) -> SweepReport:
     """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
 
@@ -116,6 +120,7 @@ def sweep(
     force : do finished jobs again
     progress : told what is going on
     follower : makes more of the streams while the sweep runs, such as predictions
+    cluster : runs the jobs on a Dask cluster, instead of in processes here
 
     Returns
     -------
@@ -163,7 +168,8 @@ def sweep(
         with (follower or _unfollowed)(jobs, folder) as follow:
             for path in ([out] if out.exists() else []) + part_files(folder):
                 follow(path)
-            failures = _run(todo, folder, workers, told, follow)
+            with _outcomes(todo, folder, workers, cluster, notes) as outcomes:
+                failures = _run(len(todo), outcomes, told, follow)
         n_failed = len(failures)
         if part_files(folder):
             told("merging", 0, None)
@@ -355,16 +361,25 @@ def _operating_values(
     return mode, list(values)
 
 
-def _run(
-    jobs: Ordered[Job], folder: Path, workers: int | None, progress: Progress, follow: Follow
-) -> tuple[tuple[str, str], ...]:
-    n_frames = sum(job.sequence.n_frames for job in jobs)
-    if workers is None:
-        workers = max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))
+@contextmanager
+def _outcomes(
+    jobs: Ordered[Job], folder: Path, workers: int | None, cluster: Cluster | None, notes: list[str]
+) -> Iterator[Outcomes]:
+    """What becomes of the jobs, batch by batch, wherever they run."""
+    if cluster is None or not jobs:
+        n_frames = sum(job.sequence.n_frames for job in jobs)
+        workers = workers or max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))
+        yield run(partial(run_batch, folder=folder), batches(jobs), workers=workers)
+    else:
+        with cluster.connected() as connect:
+            yield run_on(connect, batches(jobs), folder, note=notes.append)
+
+
+def _run(n_jobs: int, outcomes: Outcomes, progress: Progress, follow: Follow) -> tuple[tuple[str, str], ...]:
     failures: list[tuple[str, str]] = []
     done = 0
-    progress("encoding", 0, len(jobs))
-    for batch, outcome in run(partial(run_batch, folder=folder), batches(jobs), workers=workers):
+    progress("encoding", 0, n_jobs)
+    for batch, outcome in outcomes:
         if isinstance(outcome, WorkerDied):
             failures += [(str(job), str(outcome)) for job in batch]
         else:
@@ -372,7 +387,7 @@ def _run(
             if outcome.part is not None:
                 follow(outcome.part)
         done += len(batch)
-        progress("encoding", done, len(jobs))
+        progress("encoding", done, n_jobs)
     return tuple(failures)
 
 

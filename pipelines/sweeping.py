@@ -98,6 +98,14 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
     help="Slow measures besides PSNR and SSIM: strred, li3ddct.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes that encode.  [default: by cores and work]")
+@click.option(
+    "--executor",
+    type=click.Choice(["processes", "dask"]),
+    default="processes",
+    show_default=True,
+    help="Where they run; dask: in a Dask cluster, one that is started here or --scheduler.",
+)
+@click.option("--scheduler", help="A running Dask scheduler: tcp://HOST:8786, or its scheduler file.")
 @_reading
 @click.option("--force", is_flag=True, help="Do finished jobs again.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the curves beside OUT.")
@@ -112,6 +120,11 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
     started = time.perf_counter()
     readers = _readers(given)
     given["bitrate_kbps"] = given.pop("bitrate")
+    executor, scheduler = given.pop("executor"), given.pop("scheduler")
+    if executor == "dask" or scheduler:
+        from codecsim.cluster import Cluster
+
+        given["cluster"] = Cluster(scheduler or "", given["workers"])
     given["encoder_options"] = dict(given["encoder_options"])
     with progress_bar() as progress:
         if readers is None:

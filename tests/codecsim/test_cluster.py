@@ -1,0 +1,244 @@
+"""A sweep on a Dask cluster: the same bytes as here, whoever dies meanwhile."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codecsim
+from codecsim import cluster
+from codecsim.cluster import Cluster, ClusterError
+from codecsim.errors import UsageError
+from codecsim.executors import WorkerDied
+from codecsim.parts import parts_folder
+from codecsim.store.verify import verify
+from tests.clips import carphone_faces, write_corpus
+from tests.faults.sweeps import streams
+from tests.pipelines.command import ROOT, refusal
+from tests.pipelines.command import codecsim as command
+
+distributed = pytest.importorskip("distributed", reason="needs codecsim[cluster]")
+
+GRID: dict[str, Any] = {"scales": [3, 4], "qp": [22, 26, 30, 34]}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    faces = carphone_faces()
+    shown = {f"person{number}": faces[number : number + 100] for number in range(6)}
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.h5", shown)
+
+
+@pytest.fixture(scope="module")
+def here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, object]]:
+    """What the sweep makes without a cluster."""
+    out = tmp_path_factory.mktemp("here") / "sweep.h5"
+    codecsim.sweep(corpus, out=out, workers=1, **GRID)
+    return streams(out)
+
+
+@pytest.fixture
+def threads() -> Iterator[str]:
+    """A cluster of two workers in this process: their functions can be changed. Its address."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=logging.ERROR
+    ) as made:
+        yield made.scheduler_address
+
+
+def test_a_cluster_that_is_started_here_makes_the_same_bytes(corpus: Path, here: Any, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    said = command("sweep", corpus, "--out", out, "--qp", "22-34:4", "--executor", "dask", "--workers", 2, "--no-plot")
+    assert said.exit_code == 0, said
+    assert said.stderr == "Note: 2 workers see the files of this sweep\n"
+    assert streams(out) == here
+    assert verify(out) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.h5"]
+
+
+def test_workers_that_do_not_see_the_files_are_sent_frames(
+    corpus: Path, here: Any, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "sweep.h5"
+
+    def one_sees(token: Path, corpus: Path, size: int) -> bool:
+        try:
+            (tmp_path / "asked").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return sees(token, corpus, size)
+
+    sees = cluster._sees
+    monkeypatch.setattr(cluster, "_sees", one_sees)
+    monkeypatch.setattr(cluster, "_run_here", None)
+    report = codecsim.sweep(corpus, out=out, cluster=Cluster(threads), **GRID)
+    assert report.notes == ("2 workers of which 1 see the files: frames are sent to all",)
+    assert streams(out) == here
+
+
+def test_frames_are_sent_once_a_sequence(
+    corpus: Path, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_sees", lambda token, corpus, size: False)
+    sent, scatter = [], distributed.Client.scatter
+
+    def counted(self: Any, data: Any, **given: Any) -> Any:
+        sent.append(data.shape)
+        return scatter(self, data, **given)
+
+    monkeypatch.setattr(distributed.Client, "scatter", counted)
+    codecsim.sweep(corpus, out=tmp_path / "sweep.h5", cluster=Cluster(threads), **GRID)
+    assert sent == [(100, 96, 96)] * 6
+
+
+def test_what_is_there_is_not_handed_out(corpus: Path, here: Any, threads: str, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, workers=1, **GRID | {"qp": [22, 34]})
+    report = codecsim.sweep(corpus, out=out, cluster=Cluster(threads), **GRID)
+    assert (report.n_new, report.n_reused) == (24, 24)
+    assert streams(out) == here
+    again = codecsim.sweep(corpus, out=out, cluster=Cluster("tcp://nowhere:1"), **GRID)
+    assert (again.n_new, again.notes) == (0, ())
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program of Dask, ended by force."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + str(arguments[0]), *map(str, arguments[1:])],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def scheduler(port: int) -> Any:
+    return running("dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show")
+
+
+def worker(port: int, folder: Path) -> Any:
+    options = ("--nthreads", 1, "--no-dashboard", "--no-nanny", "--local-directory", folder)
+    return running("dask_worker", f"tcp://127.0.0.1:{port}", *options)
+
+
+def after_parts(out: Path, number: int, action: Any) -> threading.Thread:
+    """Do something as soon as so many parts lie beside `out`."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if len(list(parts_folder(out).glob("*.h5"))) >= number:
+                action()
+                return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_worker_that_is_killed_costs_nothing(corpus: Path, here: Any, tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "sweep.h5"
+    with scheduler(port), worker(port, tmp_path / "a") as first, worker(port, tmp_path / "b"):
+        killer = after_parts(out, 2, lambda: os.killpg(first.pid, signal.SIGKILL))
+        report = codecsim.sweep(corpus, out=out, cluster=Cluster(f"tcp://127.0.0.1:{port}"), **GRID)
+        killer.join()
+    assert first.returncode == -signal.SIGKILL
+    assert report.failures == ()
+    assert streams(out) == here
+
+
+def test_a_scheduler_that_is_lost_is_waited_for(
+    corpus: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.2)
+    port, out = free_port(), tmp_path / "sweep.h5"
+    with (
+        scheduler(port) as first,
+        worker(port, tmp_path / "a"),
+    ):
+        killer = after_parts(out, 2, lambda: os.killpg(first.pid, signal.SIGKILL))
+        reports: list[Any] = []
+
+        def run() -> None:
+            reports.append(codecsim.sweep(corpus, out=out, cluster=Cluster(f"tcp://127.0.0.1:{port}"), **GRID))
+
+        sweeping = threading.Thread(target=run)
+        sweeping.start()
+        killer.join()
+        first.wait()
+        with scheduler(port), worker(port, tmp_path / "b"):
+            sweeping.join(timeout=90)
+            assert not sweeping.is_alive()
+    (report,) = reports
+    assert report.failures == ()
+    assert any("the scheduler was lost" in note for note in report.notes)
+    assert streams(out) == here
+
+
+def test_a_job_that_kills_its_workers_is_reported_and_the_others_are_kept(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = WorkerDied("its worker died")
+
+    def half(connect: Any, batches: Any, folder: Path, note: Any) -> Iterator[Any]:
+        for number, batch in enumerate(batches):
+            yield batch, died if number == 0 else cluster.run_batch(batch, folder)
+
+    monkeypatch.setattr("codecsim.simulator.run_on", half)
+    monkeypatch.setattr(Cluster, "connected", lambda self: nullcontext())
+    report = codecsim.sweep(corpus, out=tmp_path / "sweep.h5", cluster=Cluster("x"), **GRID)
+    assert {why for _, why in report.failures} == {"its worker died"}
+    assert report.n_new == 48 - len(report.failures) > 0
+
+
+def test_workers_with_another_encoder_are_refused(
+    corpus: Path, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = cluster._check_versions
+    monkeypatch.setattr(cluster, "_check_versions", lambda versions: check(dict.fromkeys(versions, "another build")))
+    with pytest.raises(ClusterError, match=r"a worker has .* for x264, the sweep another build: their bits may differ"):
+        codecsim.sweep(corpus, out=tmp_path / "sweep.h5", cluster=Cluster(threads), **GRID)
+
+
+def test_no_scheduler_and_no_dask_are_told(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.02)
+    out, where = tmp_path / "sweep.h5", f"tcp://127.0.0.1:{free_port()}"
+    said = refusal(command("sweep", corpus, "--out", out, "--scheduler", where))
+    assert said.startswith(f"scheduler {where}: ")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert refusal(command("sweep", corpus, "--out", out, "--executor", "dask")) == (
+        "this needs Dask: pip install 'codecsim[cluster]'"
+    )
+    with pytest.raises(UsageError), Cluster().connected():
+        pass
+
+
+def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Path) -> None:
+    monkeypatch.setattr(cluster, "_WAIT_SECONDS", 0.2)
+    port = free_port()
+    with scheduler(port), pytest.raises(ClusterError, match="has no worker, and none came within 0 s"):
+        codecsim.sweep(corpus, out=tmp_path / "sweep.h5", cluster=Cluster(f"tcp://127.0.0.1:{port}"), **GRID)
