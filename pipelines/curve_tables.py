@@ -60,7 +60,7 @@ def curves_table(curves: Sequence[Curve]) -> Rows:
     """A row a method and factor: CCC of uncoded frames and at both ends of the curve, and where it saturates.
 
     ``at smallest`` and ``at largest`` are CCC at the smallest and the largest operating value. ``saturates`` is the
-    value up to which coding changes CCC by no more than its interval (`Curve.saturates_at`), and rates are those there.
+    value up to which coding is not known to cost CCC (`Curve.saturates_at`), and rates are those there.
     Codec, label, reference and values have columns where curves differ in them.
     """
     telling = _telling(curves, *_SETTING, ("values", _values))

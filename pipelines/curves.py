@@ -95,15 +95,14 @@ class Curve:
 
     @property
     def saturates_at(self) -> float | None:
-        """The largest QP (or CRF) up to which coding changes CCC by no more than its 95 % interval.
+        """The largest QP (or CRF) up to which coding is not known to cost CCC.
 
-        Up to it, the interval of the paired difference from LR frames that were never coded holds 0 at every point.
-        None where it does so nowhere, or nothing is known.
+        Up to it, at every point, the 95 % interval of the paired difference from LR frames that were never coded
+        reaches 0 or more. None where it does so nowhere, or nothing is known.
         """
         last = None
         for point in self.points if self.mode != "bitrate" else ():
-            lost = point.lost_ccc
-            if lost is None or not lost.low <= 0 <= lost.high:
+            if point.lost_ccc is None or not point.lost_ccc.high >= 0:
                 break
             last = point.value
         return last
