@@ -61,7 +61,7 @@ def test_the_main_command_writes_curves_and_figure_4(made: tuple[Path, Outcome])
             assert min(picture.size) > 800
     assert "24 new, 0 already there" in said.stdout
     assert "networks were shown one frame in 2; 39 readings new" in said.stdout
-    assert "valence against labels; 3 subjects, 3 sequences" in said.stdout
+    assert "valence against labels; 3 subjects of dev, 3 sequences" in said.stdout
     assert "valence against the same network on HR frames" in said.stdout
     assert verify(out) == []
 

@@ -436,7 +436,9 @@ def test_plot_as_a_program_beside_the_file(small_sweep: Path, tmp_path: Path) ->
 
 
 def test_bench_says_what_it_measures() -> None:
-    assert "encode  Compare the encoder side" in codecsim("bench", "--help", exit_code=0).stdout
+    said = " ".join(codecsim("bench", "--help", exit_code=0).stdout.split())
+    assert "encode Compare the encoder side" in said
+    assert "evaluate Compare reading the streams" in said
     assert "--rounds" in codecsim("bench", "encode", "--help", exit_code=0).stdout
     for name in ("render", "train", "infer"):
         assert "--device" in codecsim("bench", name, "--help", exit_code=0).stdout
