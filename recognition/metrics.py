@@ -17,6 +17,7 @@ Intervals come from drawing subjects, not frames: neighbouring frames are nearly
 face. No frame is looked at again: recordings are summed up once, by moments that add up to those of any resample.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -299,6 +300,8 @@ def _ratio(moments: Moments, above: Floats, below: Floats) -> Floats:
         return np.asarray(np.where(varies, (above / below).clip(-1, 1), np.nan))
 
 
+_COUNTS_AT_ONCE = 250_000
+
 _METRICS: dict[str, Callable[[Moments], Floats]] = {"rmse": _rmse, "cc": _cc, "ccc": _ccc}
 
 
@@ -320,6 +323,13 @@ def _evaluated(recordings: Moments, belongs: Floats, counts: Floats) -> dict[str
         with np.errstate(invalid="ignore"):
             found[f"{name}_recording"] = total / number
     return found | {f"{name}_within": metric(within) for name, metric in _METRICS.items()}
+
+
+def _evaluated_in_parts(recordings: Moments, belongs: Floats, counts: Floats) -> dict[str, Floats]:
+    """`_evaluated`, some resamples at a time: of many subjects all of them take hundreds of megabytes."""
+    parts = np.array_split(counts, max(1, math.ceil(counts.size / _COUNTS_AT_ONCE)))
+    found = [_evaluated(recordings, belongs, part) for part in parts]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
 def _resampled(
@@ -344,7 +354,7 @@ def _resampled(
                 rng.integers(0, n_models, (resamples, n_models)) if resample_seeds else all_of_them.repeat(resamples, 0)
             )
             picks[n_models] = np.concatenate([all_of_them, picked])
-        found = [_evaluated(each, belongs, counts) for each in models]
+        found = [_evaluated_in_parts(each, belongs, counts) for each in models]
         results.append(
             {
                 name: np.take_along_axis(np.stack([each[name] for each in found], 1), picks[n_models], 1).mean(1)
