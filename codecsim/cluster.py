@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,19 @@ class Cluster:
     ----------
     scheduler : address, ``tcp://HOST:8786``, or path of a scheduler file; "" for a cluster that is started here
     workers : processes of a cluster that is started here; None for one a core
+
+    Raises
+    ------
+    UsageError
+        If Dask is not installed.
     """
 
     scheduler: str = ""
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if find_spec("distributed") is None:
+            raise UsageError("this needs Dask: pip install 'codecsim[cluster]'")
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Callable[[], Any]]:
@@ -56,15 +66,11 @@ class Cluster:
 
         Raises
         ------
-        UsageError
-            If Dask is not installed.
         ClusterError
             If no scheduler answers.
         """
-        try:
-            from distributed import Client, LocalCluster
-        except ImportError as error:
-            raise UsageError("this needs Dask: pip install 'codecsim[cluster]'") from error
+        from distributed import Client, LocalCluster
+
         with contextlib.ExitStack() as stack:
             if self.scheduler:
                 is_file = Path(self.scheduler).is_file()

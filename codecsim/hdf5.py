@@ -59,7 +59,7 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreError(f"{path}: no such file") from None
+        raise StoreError(f"{path}: no such file; a {what} file is needed") from None
     except OSError as error:
         reason = re.search(r"\(([^(),\n]+)", str(error))
         raise StoreError(f"{path}: not a {what} file, or damaged ({reason[1] if reason else error})") from error

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.learning import PRECISIONS, VARIANTS
-from pipelines.parameters import Names
+from pipelines.learning import VARIANTS
+from pipelines.parameters import DEVICE, PRECISIONS, Names
 
 if TYPE_CHECKING:
     from recognition.devices import Precision
@@ -64,7 +64,7 @@ def _network(command: Callable[..., None]) -> Callable[..., None]:
                 show_default=True,
                 help="Interleaved rounds; medians are reported.",
             ),
-            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER."),
+            DEVICE,
             click.option(
                 "--precision",
                 "precisions",

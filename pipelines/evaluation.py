@@ -28,7 +28,7 @@ from codecsim.store.records import Series, write_predictions
 from pipelines.networks import Network
 from pipelines.readings import NO_SEED, TRUTH, UNCODED
 from pipelines.showing import Asked, Files, Shown, shown_in_groups
-from recognition.devices import Precision, get_device
+from recognition.devices import Precision, arithmetic, get_device
 from recognition.inference import Predictor
 
 EVERY = {"cpu": 25, "cuda": 1}
@@ -88,7 +88,10 @@ class Evaluation:
         force: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        kind = get_device(device).type
+        place = get_device(device)
+        kind = place.type
+        with arithmetic(precision, place):
+            pass  # what this device cannot do is told before any work
         self.n_read = self.n_reused = 0
         self._networks = [
             (network, Predictor(network.network, device=device, precision=precision, pads=True)) for network in networks

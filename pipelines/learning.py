@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.parameters import FILE, Ranges, Words
+from pipelines.parameters import DEVICE, FILE, PRECISION, Ranges, Words
 
 if TYPE_CHECKING:
     from recognition.loop import Moment
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 VARIANTS = ("paper", "released")
 SCHEDULES = ("paper", "released", "gpu", "cpu")
 LOSSES = ("mse", "ccc", "mse+ccc")
-PRECISIONS = ("fp32", "tf32", "bf16")
 TABLE1 = "hr,lr,non-joint,joint,joint-oa,mix,max-only"
 
 _SETUP = (
@@ -52,10 +51,8 @@ _SETUP = (
     click.option(
         "--fold", type=click.IntRange(0), default=0, show_default=True, help="Fold of the train subjects held out."
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER."),
-    click.option(
-        "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."
-    ),
+    DEVICE,
+    PRECISION,
     click.option("--compile", "compiled", is_flag=True, help="Compile the network first (needs a C++ compiler)."),
     click.option("--force", is_flag=True, help="Train again what is there."),
 )
@@ -231,7 +228,18 @@ def _setup(corpus: Path, given: dict[str, Any]) -> "Setup":
     changes = {key: value for key, value in (("iterations", steps), ("batch", batch)) if value is not None}
     parts = {part: replace(getattr(schedule, part), **changes) for part in ("scratch", "tuned", "frozen")}
     parts["sr"] = replace(schedule.sr, iterations=sr_steps) if sr_steps is not None else schedule.sr
+    note_emulation(given["device"], given["precision"])
     return Setup(corpus=corpus, schedule=replace(schedule, **parts), **given)
+
+
+def note_emulation(device: str, precision: str) -> None:
+    """Say where bfloat16 would have to be emulated, which takes many times as long and looks like standing still."""
+    from pipelines.console import note
+    from recognition.devices import get_device, precisions_of
+
+    place = get_device(device)
+    if precision == "bf16" and "bf16" not in precisions_of(place):
+        note(f"Note: this {place.type} computes no bfloat16; bf16 is emulated, far slower than fp32; take fp32")
 
 
 def _tell(name: str, moment: "Moment") -> None:

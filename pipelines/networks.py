@@ -63,11 +63,14 @@ def load_networks(
         If there is no such method, or no trained network of one.
     """
     if models is None and seeds is not None:
-        raise UsageError("seeds are of networks in a folder, and the networks that come with codecsim were asked for")
+        raise UsageError("seeds are of networks in a folder; name it with --models, or leave the seeds out")
     found = []
     for name in _named(names, scales, models):
         method = get_method(name)
         paths = _shipped_paths(name) if models is None else _paths_in(models, name, seeds)
+        if not _is_of_use(method, scales):
+            read, held = (", ".join(f"s = {s}" for s in those) for those in (method.tested_on, scales))
+            raise UsageError(f"method {name} reads {read}, and the streams are of {held}; name others")
         found += [_loaded(method, seed, path) for seed, path in paths]
     return found
 

@@ -1,4 +1,4 @@
-"""Values on the command line that are more than a word: ranges, encoder options."""
+"""What commands have in common: values that are more than a word, such as ranges, and options of networks."""
 
 import re
 from fractions import Fraction
@@ -7,6 +7,13 @@ from pathlib import Path
 import click
 
 FILE = click.Path(path_type=Path)
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER.")
+PRECISION = click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."
+)
 
 MAX_VALUES = 10_000
 """Most values that one range may stand for."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.learning import PRECISIONS, look_here_for_modules
-from pipelines.parameters import FILE, KeyValue, Names, Ranges, Words
+from pipelines.learning import look_here_for_modules, note_emulation
+from pipelines.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Ranges, Words
 
 if TYPE_CHECKING:
     from codecsim.simulator import SweepReport
@@ -38,10 +38,8 @@ _READERS = (
         type=click.IntRange(1),
         help="Show them one frame in so many.  [default: as before, or 25 on the CPU, 1 on a GPU]",
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:NUMBER."),
-    click.option(
-        "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."
-    ),
+    DEVICE,
+    PRECISION,
 )
 
 
@@ -192,6 +190,7 @@ def _readers(given: dict[str, Any]) -> "Readers | None":
 
         note("Note: no trained network comes with this codecsim, so none reads the streams; name yours with --models")
         return None
+    note_emulation(options["device"], options["precision"])
     return Readers(names=names, **options, force=given["force"] if "quality" in given else given.pop("force"))
 
 

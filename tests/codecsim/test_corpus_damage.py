@@ -25,7 +25,7 @@ class TestReaderRefuses:
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(StoreError) as caught:
             Corpus(tmp_path / "none.h5")
-        assert str(caught.value) == f"{tmp_path / 'none.h5'}: no such file"
+        assert str(caught.value) == f"{tmp_path / 'none.h5'}: no such file; a corpus file is needed"
 
     @pytest.mark.parametrize(
         "content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500)]

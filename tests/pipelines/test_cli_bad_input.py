@@ -357,7 +357,7 @@ def test_out_must_not_be_a_folder(small_corpus: Path, tmp_path: Path) -> None:
 def test_files_that_are_not_there(small_sweep: Path, tmp_path: Path, command: str) -> None:
     more = {"compare": [small_sweep], "extract": ["0", tmp_path / "out.264"]}.get(command, [])
     said = codecsim(command, tmp_path / "gone.h5", *more, exit_code=1)
-    assert refusal(said) == f"{tmp_path / 'gone.h5'}: no such file"
+    assert refusal(said) == f"{tmp_path / 'gone.h5'}: no such file; a sweep file is needed"
 
 
 def test_an_out_that_cannot_be_written(small_corpus: Path, small_sweep: Path, tmp_path: Path) -> None:

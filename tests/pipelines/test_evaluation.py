@@ -312,6 +312,10 @@ def test_refusals_come_before_any_work(corpus: Path, models: Path, tmp_path: Pat
     ):
         with pytest.raises(UsageError, match=message):
             sweep(corpus, out=out, readers=readers(models, *names), **GRID)
+    with pytest.raises(UsageError, match="SmallNetwork-3 reads s = 3, and the streams are of s = 6, s = 8; name"):
+        sweep(corpus, out=out, readers=readers(models, SMALL_3), **GRID | {"scales": [6, 8]})
+    with pytest.raises(UsageError, match="precision tf32 is for GPUs"):
+        sweep(corpus, out=out, readers=readers(models, precision="tf32"), **GRID)
     with pytest.raises(UsageError, match="seeds are of networks in a folder"):
         sweep(corpus, out=out, readers=Readers(names=("all",), seeds=(0,)), **GRID)
     with pytest.raises(StoreError, match="no such file"):
@@ -323,6 +327,7 @@ def test_refusals_come_before_any_work(corpus: Path, models: Path, tmp_path: Pat
         sweep(corpus, out=corpus_as_out, readers=readers(models), **GRID)
     assert not out.exists()
     assert not parts_folder(out).exists()
+    assert not out.with_name("sweep.corpus").exists()
 
 
 def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models: Path, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> N
 
 
 def test_the_names_of_training_are_those_of_its_registries() -> None:
-    from pipelines import learning
+    from pipelines import learning, parameters
     from recognition.devices import PRECISIONS
     from recognition.losses import LOSSES
     from recognition.methods import families
@@ -145,5 +145,5 @@ def test_the_names_of_training_are_those_of_its_registries() -> None:
     assert learning.VARIANTS == VARIANTS
     assert tuple(SCHEDULES) == learning.SCHEDULES
     assert learning.LOSSES == LOSSES
-    assert learning.PRECISIONS == PRECISIONS
+    assert parameters.PRECISIONS == PRECISIONS
     assert set(learning.TABLE1.split(",")) <= set(families())

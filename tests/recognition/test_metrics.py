@@ -1,6 +1,6 @@
 """RMSE, CC and CCC against torchmetrics, closed forms and properties; intervals against resamples made by hand."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from random import Random
 
 import numpy as np
@@ -392,3 +392,13 @@ def test_bad_groups_and_settings_are_refused() -> None:
         bootstrap(predicted, target, recordings=recordings, level=95)
     with pytest.raises(MetricError, match=r"\(T,\) or \(S, T\) for S models"):
         bootstrap(np.empty((0, 4)), target, recordings=recordings)
+
+
+def test_resamples_may_be_evaluated_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    people = np.repeat(np.arange(7), 20)
+    target, predicted = rng.normal(size=140), rng.normal(size=(2, 140))
+    whole = bootstrap(predicted, target, recordings=people, resamples=200)
+    monkeypatch.setattr("recognition.metrics._COUNTS_AT_ONCE", 50)
+    for name, found in bootstrap(predicted, target, recordings=people, resamples=200).items():
+        assert astuple(found) == pytest.approx(astuple(whole[name]), rel=1e-12)
