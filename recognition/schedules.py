@@ -101,11 +101,13 @@ SCHEDULES = {
         ),
         Schedule(
             name="gpu",
-            summary="4 000 steps of 128, 8 000 tuned: meant for one data-centre GPU, and not timed there yet",
-            sr=Phase(iterations=4000, batch=128, check_every=500, check_frames=1000, patience=8, patch=32),
-            scratch=Phase(iterations=4000, batch=128, check_every=200, check_frames=4000, patience=4),
-            tuned=Phase(iterations=8000, batch=128, check_every=200, check_frames=4000, patience=4),
-            frozen=Phase(iterations=16_000, batch=128, check_every=400, check_frames=4000, patience=4),
+            summary="2 000 steps of 128, all layers at 0.01: seconds a method on one data-centre GPU",
+            sr=Phase(iterations=1000, batch=128, check_every=250, check_frames=500, patience=4, patch=32),
+            scratch=Phase(iterations=2000, batch=128, check_every=200, check_frames=2000, patience=2),
+            tuned=Phase(
+                iterations=2000, batch=128, started_learning_rate=0.01, check_every=200, check_frames=2000, patience=2
+            ),
+            frozen=Phase(iterations=4000, batch=128, check_every=400, check_frames=2000, patience=2),
         ),
         Schedule(
             name="cpu",

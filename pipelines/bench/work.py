@@ -10,6 +10,7 @@ from pipelines.bench.timing import machine, seconds
 from recognition.devices import Precision, arithmetic, hardware
 
 _PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}
+_N_PRODUCTS = {"cpu": 1, "cuda": 10}
 
 
 def forward_flops(network: nn.Module, inputs: Tensor) -> int:
@@ -36,17 +37,18 @@ def forward_flops(network: nn.Module, inputs: Tensor) -> int:
 
 
 def product_flops_per_second(precision: Precision, device: torch.device) -> float:
-    """The rate that a product of large square matrices reaches, once it is warm."""
-    side = _PRODUCT_SIDE[device.type]
-    factor = torch.ones(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    """The rate that products of large square matrices of random numbers reach, once they are warm."""
+    side, number = _PRODUCT_SIDE[device.type], _N_PRODUCTS[device.type]
+    factor = torch.rand(side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
 
     def multiply() -> None:
-        factor @ factor
+        for _ in range(number):
+            factor @ factor
         wait(device)
 
     with arithmetic(precision, device):
         multiply()
-        return 2 * side**3 / seconds(multiply)
+        return number * 2 * side**3 / seconds(multiply)
 
 
 def wait(device: torch.device) -> None:
