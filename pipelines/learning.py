@@ -162,7 +162,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
 
 
 @click.command()
-@click.argument("corpus", type=FILE)
+@click.argument("corpus", type=FILE, required=False)
 @click.option(
     "--out", type=FILE, default=Path("results/table1"), show_default=True, help="Folder for weights and tables."
 )
@@ -183,13 +183,14 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
 @click.option("--test-every", type=click.IntRange(1), default=1, show_default=True, help="Test every so many frames.")
 @click.option("--postprocess", is_flag=True, help="Filter, centre, scale and shift predictions, as found on the fold.")
 @_common
-def table1(corpus: Path, out: Path, **given: Any) -> None:
+def table1(corpus: Path | None, out: Path, **given: Any) -> None:
     """Train and compare all methods of Cheng et al. 2017 on CORPUS, as in their Table 1, with intervals.
 
-    Writes table1.md, table1.csv and the networks to OUT. Trains what is missing; a run that was stopped goes on.
+    Writes table1.md, table1.csv, the networks and what they told to OUT. Trains what is missing; a run that was stopped
+    goes on. Without CORPUS, the table is made again of what networks told before, as OUT/predictions keeps it.
     """
-    from pipelines.comparison import compare_methods
-    from pipelines.console import progress_bar, say
+    from pipelines.comparison import compare_kept, compare_methods
+    from pipelines.console import note, progress_bar, say
     from pipelines.table1 import as_csv, as_markdown, as_text, summarise
     from recognition.methods import methods as members
     from recognition.training import Trainer
@@ -197,16 +198,21 @@ def table1(corpus: Path, out: Path, **given: Any) -> None:
     look_here_for_modules()
     names, scales, seeds, force = (given.pop(name) for name in ("names", "scales", "seeds", "force"))
     tested = {"split": given.pop("split"), "every": given.pop("test_every"), "postprocess": given.pop("postprocess")}
-    setup = _setup(corpus, given)
-    trainer = Trainer(setup, out, force=force, report=_tell)
     chosen = [(name, method) for name in names for method in members(scales, names=[name])]
-    with progress_bar() as progress:
-        compared = compare_methods(trainer, chosen, scales=scales, seeds=seeds, report=progress, **tested)
-    if not trainer.leads:
-        return
+    if corpus is None:
+        tested.pop("every")
+        compared = compare_kept(out, chosen, scales=scales, seeds=seeds, **tested)
+    else:
+        trainer = Trainer(_setup(corpus, given), out, force=force, report=_tell)
+        with progress_bar() as progress:
+            compared = compare_methods(trainer, chosen, scales=scales, seeds=seeds, report=progress, **tested)
+        if not trainer.leads:
+            return
     summary = summarise(compared, scales)
     say(as_text(summary))
-    for name, text in (("table1.md", as_markdown(summary, setup, sys.argv[1:])), ("table1.csv", as_csv(summary))):
+    if compared.missing:
+        note(f"Not tested with every seed, and left out: {', '.join(compared.missing)}")
+    for name, text in (("table1.md", as_markdown(summary, sys.argv[1:])), ("table1.csv", as_csv(summary))):
         _write(out / name, text)
         say(f"{out / name}")
 

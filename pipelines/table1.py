@@ -8,8 +8,9 @@ import csv
 import io
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -19,11 +20,16 @@ from pipelines.console import table
 from pipelines.published import table1
 from recognition.metrics import Difference, Interval, bootstrap, paired, score
 from recognition.models import origin
-from recognition.schedules import Phase
-from recognition.training import Setup
 
 MEASURES = ("rmse", "cc", "ccc")
+"""What the paper reports, of all recordings concatenated."""
+
+WITHIN = "ccc_within"
+"""CCC with each subject's mean taken off: how well changes are followed, whoever it is."""
+
 CEILING = "hr"
+
+_ROWS = {"rmse": "RMSE", "cc": "CC", "ccc": "CCC", WITHIN: "CCC within"}
 
 _ORDER = ("lr", "non-joint", "non-joint-image", "joint", "joint-oa", "mix", "max-only")
 _PAIRS = (
@@ -38,6 +44,9 @@ _PAIRS = (
 """What the paper claims (joint over LR and non-joint, OA over dedicated), and what its controls take apart."""
 
 
+_GAINS = ["s", "a − b", "CCC", "95 % interval", "a better in", "CCC within", "95 % interval", "a better in"]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One measure of one method at one factor.
@@ -46,7 +55,8 @@ class Entry:
     ----------
     mean, half_width : over seeds; NaN for the second with a single seed
     interval : over subjects and seeds, percentile bootstrap
-    per_recording, within : the same measure averaged over recordings, and with each subject's mean removed
+    per_recording, within : the same measure averaged over recordings, and with each subject's mean removed; NaN for
+        one that is so already
     published : of the paper, on AVEC 2016; None where it has none
     """
 
@@ -105,7 +115,7 @@ def summarise(comparison: Comparison, scales: Sequence[int]) -> Summary:
     """Measure every method, and every pair of methods that makes a claim."""
     columns, gains = [], []
     cells = sorted(comparison.cells, key=lambda each: (each.s, _rank(each.family)))
-    for k, label in enumerate(comparison.labels):
+    for k, label in enumerate(comparison.truth.labels):
         columns += [_column(comparison, each, k, label) for each in cells]
         for s in scales:
             for a, b in _PAIRS:
@@ -114,9 +124,9 @@ def summarise(comparison: Comparison, scales: Sequence[int]) -> Summary:
                     found = paired(
                         first.predicted[..., k],
                         second.predicted[..., k],
-                        comparison.targets[:, k],
-                        recordings=comparison.recordings,
-                        subjects=comparison.subjects,
+                        comparison.truth.targets[:, k].astype(np.float64),
+                        recordings=comparison.truth.recordings,
+                        subjects=comparison.truth.subjects,
                     )
                     gains.append(Gain(label, s, first.name, second.name, found))
     return Summary(comparison, tuple(scales), tuple(columns), tuple(gains))
@@ -125,11 +135,12 @@ def summarise(comparison: Comparison, scales: Sequence[int]) -> Summary:
 def as_text(summary: Summary) -> str:
     """The table as one reads it in a terminal: a block a factor; * marks the best method, HR apart."""
     parts = []
-    for label in summary.comparison.labels:
+    for label in summary.comparison.truth.labels:
         for s in summary.scales:
             block = summary.block(label, s)
             rows = [
-                [measure.upper(), *(_shown(summary, each, measure, s, "{}*") for each in block)] for measure in MEASURES
+                [title, *(_shown(summary, each, measure, s, "{}*") for each in block)]
+                for measure, title in _ROWS.items()
             ]
             rows += _published_rows(block)
             parts.append(f"{label}, s = {s}\n" + table(["", *(each.name for each in block)], rows))
@@ -137,41 +148,43 @@ def as_text(summary: Summary) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_markdown(summary: Summary, setup: Setup, arguments: Sequence[str]) -> str:
+def as_markdown(summary: Summary, arguments: Sequence[str]) -> str:
     """The table with the command, the versions and the people that it is of."""
     compared = summary.comparison
+    truth = compared.truth
     chains = [line for cell in compared.cells for line in cell.chains]
-    n_people, phases = len(set(compared.subjects.tolist())), setup.schedule
+    n_people = len(set(truth.subjects.tolist()))
     lines = [
         "# Table 1: super-resolution and recognition, methods compared",
         "",
         f"    codecsim {shlex.join(arguments)}",
         "",
-        f"Corpus {compared.digest[:16]}…; {n_people} people, {len(compared.targets)} frames "
-        f"tested (one in {compared.every}); networks `{setup.variant}`, schedule `{phases.name}` (steps × frames: "
-        f"SR-FCN {_steps(phases.sr)}, scratch {_steps(phases.scratch)}, tuned {_steps(phases.tuned)}, "
-        f"frozen {_steps(phases.frozen)}), loss `{setup.loss}`, "
-        f"{setup.precision}, trained on one frame in {setup.every}; seeds {', '.join(map(str, compared.seeds))}; "
-        f"{'; '.join(compared.hardware)}; {_versions()}.",
+        f"Corpus {truth.corpus[:16]}…; {n_people} people, {len(truth.targets)} frames tested "
+        f"(one in {truth.every}); {_training(compared.cells)}; "
+        f"seeds {', '.join(map(str, compared.seeds))}; {'; '.join(compared.hardware)}; "
+        f"table made with {_versions()}.",
         "",
         "Means over seeds ± half of their 95 % interval (Student's t); **best** of each row, HR apart. All recordings "
-        f"concatenated, {'post-processed as listed below' if chains else 'no post-processing'}.",
+        f"concatenated, {'post-processed as listed below' if chains else 'no post-processing'}; within: each subject's "
+        "mean taken off.",
     ]
-    for label in compared.labels:
+    if compared.missing:
+        lines += ["", f"Not tested with every seed, and left out: {', '.join(compared.missing)}."]
+    for label in truth.labels:
         for s in summary.scales:
             block = summary.block(label, s)
             lines += ["", f"## {label}, s = {s}", "", _row(["", *(each.name for each in block)])]
             lines.append(_row(["---"] * (len(block) + 1)))
             lines += [
-                _row([measure.upper(), *(_shown(summary, each, measure, s, "**{}**") for each in block)])
-                for measure in MEASURES
+                _row([title, *(_shown(summary, each, measure, s, "**{}**") for each in block)])
+                for measure, title in _ROWS.items()
             ]
             lines += [_row(row) for row in _published_rows(block)]
         gains = [each for each in summary.gains if each.label == label]
         if gains:
             lines += ["", f"## {label}: what a step gains in CCC", ""]
             lines += ["Differences with 95 % intervals over subjects and seeds (10 000 paired resamples).", ""]
-            lines += [_row(["s", "a − b", "CCC", "95 % interval", "a better in"]), _row(["---"] * 5)]
+            lines += [_row(_GAINS), _row(["---"] * len(_GAINS))]
             lines += [_row(each) for each in _gain_rows(gains)]
     if chains:
         lines += ["", "## Post-processing", "", *(f"- {line}" for line in chains)]
@@ -204,7 +217,7 @@ def as_csv(summary: Summary) -> str:
             published = "" if entry.published is None else f"{entry.published}"
             writer.writerow([each.label, each.s, each.name, measure, *(f"{value:.6g}" for value in values), published])
     for gain in summary.gains:
-        for measure in MEASURES:
+        for measure in _ROWS:
             found = gain.differences[measure]
             values = [found.estimate, math.nan, found.low, found.high]
             name = f"{gain.a} - {gain.b}"
@@ -213,23 +226,28 @@ def as_csv(summary: Summary) -> str:
 
 
 def _column(comparison: Comparison, cell: Cell, k: int, label: str) -> Column:
-    predicted, target = cell.predicted[..., k], comparison.targets[:, k]
-    recordings, subjects = comparison.recordings, comparison.subjects
+    truth = comparison.truth
+    predicted, target = cell.predicted[..., k], truth.targets[:, k].astype(np.float64)
+    recordings, subjects = truth.recordings, truth.subjects
     intervals = bootstrap(predicted, target, recordings=recordings, subjects=subjects)
     each_seed = [score(one, target, recordings=recordings, subjects=subjects) for one in predicted]
-    known = table1(cell.family, cell.s) if comparison.is_avec2016 and label == "valence" else None
+    known = table1(cell.family, cell.s) if truth.is_avec2016 and label == "valence" else None
     entries = {
         measure: Entry(
             mean=float(np.mean([getattr(one, measure) for one in each_seed])),
             half_width=_half_width(np.array([getattr(one, measure) for one in each_seed])),
             interval=intervals[measure],
-            per_recording=intervals[f"{measure}_recording"].estimate,
-            within=intervals[f"{measure}_within"].estimate,
-            published=None if known is None else known[measure],
+            per_recording=_estimate(intervals, f"{measure}_recording"),
+            within=_estimate(intervals, f"{measure}_within"),
+            published=None if known is None else known.get(measure),
         )
-        for measure in MEASURES
+        for measure in _ROWS
     }
     return Column(label, cell.s, cell.family, cell.name, entries)
+
+
+def _estimate(intervals: Mapping[str, Interval], measure: str) -> float:
+    return intervals[measure].estimate if measure in intervals else math.nan
 
 
 def _half_width(values: Floats) -> float:
@@ -258,9 +276,11 @@ def _published_rows(block: Sequence[Column]) -> list[list[str]]:
 def _gain_rows(gains: Sequence[Gain]) -> list[list[str]]:
     rows = []
     for each in gains:
-        found = each.differences["ccc"]
-        interval = f"{found.low:+.3f} to {found.high:+.3f}"
-        rows.append([str(each.s), f"{each.a} − {each.b}", f"{found.estimate:+.3f}", interval, f"{found.better:.0%}"])
+        row = [str(each.s), f"{each.a} − {each.b}"]
+        for measure in ("ccc", WITHIN):
+            found = each.differences[measure]
+            row += [f"{found.estimate:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}", f"{found.better:.0%}"]
+        rows.append(row)
     return rows
 
 
@@ -268,16 +288,30 @@ def _gains_text(summary: Summary, label: str) -> str:
     gains = [each for each in summary.gains if each.label == label]
     if not gains:
         return ""
-    header = ["s", "a − b", "CCC", "95 % interval", "a better in"]
-    return f"{label}: what a step gains in CCC, over subjects and seeds\n" + table(header, _gain_rows(gains))
+    return f"{label}: what a step gains in CCC, over subjects and seeds\n" + table(_GAINS, _gain_rows(gains))
+
+
+def _training(cells: Sequence[Cell]) -> str:
+    """How the networks of a table were trained; where that differs between methods, all ways."""
+    said = {
+        name: " or ".join(dict.fromkeys(f"{each.settings[name]}" for each in cells))
+        for name in ("variant", "schedule", "loss", "precision", "every")
+    }
+    phases = [each.settings["sr_phase"] for each in cells if each.settings["sr_phase"]]
+    steps = {f"SR-FCN {_steps(phase)}" for phase in phases}
+    steps |= {f"{each.family} {_steps(each.settings['phase'])}" for each in cells}
+    return (
+        f"networks `{said['variant']}`, schedule `{said['schedule']}` (steps × frames: {', '.join(sorted(steps))}), "
+        f"loss `{said['loss']}`, {said['precision']}, trained on one frame in {said['every']}"
+    )
 
 
 def _rank(family: str) -> int:
     return -1 if family == CEILING else _ORDER.index(family) if family in _ORDER else len(_ORDER)
 
 
-def _steps(phase: Phase) -> str:
-    return f"{phase.iterations} × {phase.batch}"
+def _steps(phase: Mapping[str, Any]) -> str:
+    return f"{phase['iterations']} × {phase['batch']}"
 
 
 def _versions() -> str:

@@ -115,7 +115,8 @@ def test_products_are_in_the_precision_that_is_named(
     monkeypatch.setitem(work._PRODUCT_SIDE, "cpu", 64)
     with _Operations() as operations:
         assert work.product_flops_per_second(precision, torch.device("cpu")) > 0
-    assert operations.found == [("aten::ones", dtype), *[("aten::mm", dtype)] * 2]
+    assert operations.found[-2:] == [("aten::mm", dtype)] * 2
+    assert ("aten::rand", torch.float32) in operations.found  # of zeros or ones, some devices multiply faster
 
 
 class _Operations(TorchDispatchMode):

@@ -11,11 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from codecsim.corpus import CorpusWriter
+from codecsim.errors import TrainingError
 from pipelines.comparison import Cell, Comparison
-from pipelines.predictions import read_predictions, write_predictions
+from pipelines.predictions import Truth, read_predictions, read_truth, write_predictions, write_truth
 from pipelines.published import table1 as published
 from pipelines.table1 import as_csv, as_text, summarise
+from recognition.methods import Method
 from recognition.metrics import ccc, rmse, score
+from recognition.training import Trained, Trainer
 from tests.pipelines.command import codecsim, refusal
 
 _RNG = np.random.default_rng(4)
@@ -36,6 +39,17 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         sequence.append((128 + 60 * value + noise).clip(0, 255).astype(np.uint8), pts_seconds=t / 25)
                     sequence.labels("valence", valence)
     return path
+
+
+_SETTINGS = {
+    "variant": "paper",
+    "schedule": "tiny",
+    "loss": "mse",
+    "precision": "fp32",
+    "every": 1,
+    "phase": {"iterations": 2, "batch": 4},
+    "sr_phase": {},
+}
 
 
 def _told(out: Path, name: str) -> npt.NDArray[np.float32]:
@@ -61,35 +75,39 @@ def _comparison(*, is_avec2016: bool = False) -> Comparison:
     target = np.sin(np.arange(150) / 5)[:, None]
     noise = np.random.default_rng(0).normal(0, 1, (2, 150, 1))
     cells = (
-        Cell("hr", "hr", 1, np.stack([target, target])),
-        Cell("joint", "joint-3", 3, target + 0.1 * noise),
-        Cell("lr", "lr-3", 3, target + 1.0 * noise),
+        Cell("hr", "hr", 1, np.stack([target, target]), _SETTINGS),
+        Cell("joint", "joint-3", 3, target + 0.1 * noise, _SETTINGS),
+        Cell("lr", "lr-3", 3, target + 1.0 * noise, _SETTINGS),
     )
-    return Comparison(
-        cells=cells,
-        targets=target,
+    truth = Truth(
+        targets=target.astype(np.float32),
         recordings=subjects,
         subjects=subjects,
+        fps=np.full(150, 25.0),
         labels=("valence",),
-        seeds=(0, 1),
         every=1,
+        corpus="0" * 64,
+        frames="1" * 64,
         is_avec2016=is_avec2016,
-        digest="0" * 64,
-        hardware=("an abacus",),
     )
+    return Comparison(cells, truth, seeds=(0, 1), hardware=("an abacus",))
 
 
 def test_entries_are_means_over_seeds_with_the_interval_of_students_t() -> None:
     compared = _comparison()
     column = next(each for each in summarise(compared, (3,)).columns if each.name == "lr-3")
-    values = np.array([ccc(one[:, 0], compared.targets[:, 0]) for one in compared.cells[2].predicted])
+    values = np.array([ccc(one[:, 0], compared.truth.targets[:, 0]) for one in compared.cells[2].predicted])
     entry = column.entries["ccc"]
     assert entry.mean == pytest.approx(values.mean(), abs=1e-12)
     # Two seeds: one degree of freedom, t = tan(0.475 π).
     assert entry.half_width == pytest.approx(math.tan(0.475 * math.pi) * abs(values[0] - values[1]) / 2, rel=1e-9)
     assert entry.interval.low < entry.mean < entry.interval.high
-    first = score(compared.cells[2].predicted[0, :, 0], compared.targets[:, 0], recordings=compared.recordings)
-    second = score(compared.cells[2].predicted[1, :, 0], compared.targets[:, 0], recordings=compared.recordings)
+    first = score(
+        compared.cells[2].predicted[0, :, 0], compared.truth.targets[:, 0], recordings=compared.truth.recordings
+    )
+    second = score(
+        compared.cells[2].predicted[1, :, 0], compared.truth.targets[:, 0], recordings=compared.truth.recordings
+    )
     assert entry.per_recording == pytest.approx((first.ccc_recording + second.ccc_recording) / 2)
     assert entry.within == pytest.approx((first.ccc_within + second.ccc_within) / 2)
 
@@ -106,17 +124,17 @@ def test_of_a_single_seed_no_interval_over_seeds_is_told() -> None:
 
 def test_the_best_method_is_marked_and_the_ceiling_is_no_rival() -> None:
     summary = summarise(_comparison(), (3,))
-    for measure in ("rmse", "cc", "ccc"):
+    for measure in ("rmse", "cc", "ccc", "ccc_within"):
         best = summary.best("valence", 3, measure)
         assert best is not None
         assert best.name == "joint-3"
     marked = [line for line in as_text(summary).splitlines() if "*" in line]
-    assert len(marked) == 3
+    assert len(marked) == 4
 
 
 def test_a_method_without_a_defined_measure_is_not_the_best() -> None:
     compared = _comparison()
-    still = Cell("lr", "lr-3", 3, np.zeros((2, 150, 1)))
+    still = Cell("lr", "lr-3", 3, np.zeros((2, 150, 1)), _SETTINGS)
     summary = summarise(replace(compared, cells=(*compared.cells[:2], still)), (3,))
     best = summary.best("valence", 3, "ccc")
     assert best is not None
@@ -129,7 +147,7 @@ def test_gains_are_differences_of_means_with_intervals() -> None:
     (gain,) = summarise(compared, (3,)).gains
     assert (gain.a, gain.b, gain.s) == ("joint-3", "lr-3", 3)
     means = {
-        cell.family: np.mean([ccc(one[:, 0], compared.targets[:, 0]) for one in cell.predicted])
+        cell.family: np.mean([ccc(one[:, 0], compared.truth.targets[:, 0]) for one in cell.predicted])
         for cell in compared.cells
     }
     found = gain.differences["ccc"]
@@ -156,10 +174,10 @@ def test_published_figures() -> None:
 def test_the_csv_holds_every_figure() -> None:
     summary = summarise(_comparison(), (3,))
     rows = list(csv.DictReader(io.StringIO(as_csv(summary))))
-    assert len(rows) == 3 * 3 + 3
+    assert len(rows) == 3 * 4 + 4
     lr = next(row for row in rows if row["method"] == "lr-3" and row["measure"] == "rmse")
     compared = summary.comparison
-    expected = np.mean([rmse(one[:, 0], compared.targets[:, 0]) for one in compared.cells[2].predicted])
+    expected = np.mean([rmse(one[:, 0], compared.truth.targets[:, 0]) for one in compared.cells[2].predicted])
     assert float(lr["mean"]) == pytest.approx(expected, rel=1e-5)
     assert next(row for row in rows if row["method"] == "joint-3 - lr-3")["measure"] == "rmse"
 
@@ -236,6 +254,66 @@ def test_damaged_predictions_are_told(faces: Path, tmp_path: Path) -> None:
     assert "remove it to have them made again" in refusal(codecsim(*command))
     path.unlink()
     codecsim(*command, exit_code=0)
+
+
+def test_a_table_is_made_again_without_corpus_or_network(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    options = ("--out", out, "--methods", "lr,joint", "--seeds", "0-1", *_TINY, "--test-every", 2)
+    first = codecsim("table1", faces, *options, "--postprocess", exit_code=0)
+    for path in out.glob("*.*"):
+        path.unlink()
+    second = codecsim("table1", *options, "--postprocess", exit_code=0)
+    assert second.stdout == first.stdout
+    assert second.stderr == ""
+    written = (out / "table1.md").read_text()
+    assert (
+        "9 frames tested (one in 2); networks `paper`, schedule `cpu` (steps × frames: SR-FCN 2 × 16, joint 2 × 4"
+        in written
+    )
+
+
+def test_methods_that_were_not_tested_with_every_seed_are_told(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    options = ("--out", out, "--methods", "lr,mix", "--seeds", "0-1", *_TINY)
+    codecsim("table1", faces, *options, exit_code=0)
+    (out / "predictions" / "mix.seed1.dev.npz").unlink()
+    said = codecsim("table1", *options, exit_code=0)
+    assert said.stderr.strip() == "Not tested with every seed, and left out: mix at s = 4"
+    assert "mix" not in said.stdout
+    assert "left out: mix at s = 4." in (out / "table1.md").read_text()
+    said = codecsim("table1", *options, "--scales", 3)
+    assert "of these methods and seeds no predictions are kept; name a corpus" in refusal(said)
+
+
+def test_without_a_corpus_the_frames_must_be_those_that_were_kept(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    options = ("--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+    assert "truth.dev.npz: no such file; it is written where" in refusal(codecsim("table1", *options))
+    codecsim("table1", faces, *options, exit_code=0)
+    path = out / "predictions" / "truth.dev.npz"
+    truth = read_truth(path)
+    assert truth is not None
+    write_truth(path, replace(truth, frames="0" * 64))
+    assert "lr-4.seed0.dev.npz: told of other frames than the rest" in refusal(codecsim("table1", *options))
+    np.savez(path, targets=truth.targets)
+    assert "truth.dev.npz: no predictions, or damaged (it lacks corpus, every" in refusal(codecsim("table1", *options))
+
+
+def test_what_a_network_tells_is_kept_before_the_next_is_trained(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "table"
+    train = Trainer.train
+
+    def first_only(self: Trainer, method: Method, *, seed: int) -> list[Trained]:
+        if method.name == "mix":
+            raise TrainingError("the power is gone")
+        return train(self, method, seed=seed)
+
+    monkeypatch.setattr(Trainer, "train", first_only)
+    said = codecsim("table1", faces, "--out", out, "--methods", "lr,mix", "--seeds", "0", *_TINY)
+    assert said.stderr.endswith("Error: the power is gone\n")
+    assert _told(out, "lr-4.seed0.dev").shape == (18, 1)
 
 
 def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, tmp_path: Path) -> None:
