@@ -39,8 +39,8 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     codec, mode, s, method, label, reference : which curve
     value : QP, CRF or kbit/s that was asked for
     bpp_lr, bpp_hr, rate_kbps : pooled over sequences
-    rmse, cc, ccc, lost_ccc : each with _low and _high, the ends of its interval. lost_ccc is CCC less that on frames
-        that were never coded
+    rmse, cc, ccc, ccc_within, lost_ccc : each with _low and _high, the ends of its interval. ccc_within is of what is
+        left when each subject's mean is taken off; lost_ccc is CCC less that on frames that were never coded
     on_hull : 1 for corners of the hull of CCC over bpp_hr, over all factors of the family (`pipelines.hull`)
     saturates_at : of the curve
     splits, n_sequences, n_subjects, n_frames : that the curve is of

@@ -27,7 +27,13 @@ from recognition.metrics import Interval, bootstrap, paired
 Reference = Literal["label", "fidelity"]
 
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
-MEASURES = ("rmse", "cc", "ccc")
+MEASURE_NAMES = {"rmse": "RMSE", "cc": "CC", "ccc": "CCC", "ccc_within": "CCC within subjects"}
+"""Measures, of all sequences concatenated, and how they are written; within subjects: each subject's mean taken off."""
+
+MEASURES = tuple(MEASURE_NAMES)
+RISING = ("cc", "ccc", "ccc_within")
+"""Of these measures more is better."""
+
 RATES = ("bpp_lr", "bpp_hr", "rate_kbps")
 
 RESAMPLES = 2000

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from codecsim.errors import UsageError
-from pipelines.curves import RATES, Curve, CurvePoint
+from pipelines.curves import MEASURE_NAMES, RATES, RISING, Curve, CurvePoint
 
 MIN_POINTS = 4
 """Points that a curve needs, pooled ones too: as many as Bjøntegaard's own curves have."""
@@ -41,7 +41,6 @@ MIN_OVERLAP = 0.5
 
 PAIRS = ("methods", "factors")
 
-_MEASURES = ("cc", "ccc")
 _ANCHOR = "lr"
 _UNITS = {"rate_kbps": "kbit/s"}
 
@@ -105,7 +104,7 @@ def delta(anchor: Curve, test: Curve, *, rate: str = "bpp_hr", measure: str = "c
     anchor, test : of the same sequences, label and reference. Codec, method and networks may differ, and, unless the
         rate is bpp_lr, the factor
     rate : ``bpp_hr``, ``rate_kbps`` or ``bpp_lr``
-    measure : ``ccc``, or ``cc``, of which `Delta.bd_ccc` is then
+    measure : ``ccc``, or another of `RISING`, of which `Delta.bd_ccc` is then
 
     Returns
     -------
@@ -196,8 +195,8 @@ def _setting(curve: Curve) -> tuple[str, ...]:
 def _check_asked(rate: str, measure: str = "ccc") -> None:
     if rate not in RATES:
         raise UsageError(f"there is no rate {rate!r}; rates are {', '.join(RATES)}")
-    if measure not in _MEASURES:
-        raise UsageError(f"deltas of {measure!r} are not defined; they are of {' or '.join(_MEASURES)}, which rise")
+    if measure not in RISING:
+        raise UsageError(f"deltas of {measure!r} are not defined; they are of {', '.join(RISING)}, which rise")
 
 
 def _incomparable(anchor: Curve, test: Curve, rate: str) -> str:
@@ -225,7 +224,7 @@ def _unusable(curve: Curve, rate: str, measure: str) -> str:
         if not (math.isfinite(spent) and spent > 0):
             return f"{_name(curve)}: {_rate(rate, spent)} {where} is not a rate"
         if not math.isfinite(quality):
-            return f"{_name(curve)}: {measure.upper()} is not defined {where}"
+            return f"{_name(curve)}: {MEASURE_NAMES[measure]} is not defined {where}"
     return _falls(curve, rate, measure)
 
 
@@ -240,7 +239,7 @@ def _falls(curve: Curve, rate: str, measure: str) -> str:
         return ""
     points = curve.points[int(at)], curve.points[int(above)]
     before, after = (f"{_quality(point, measure)} at {_rate(rate, getattr(point, rate))}" for point in points)
-    falls = f"{_name(curve)} is not monotone: {measure.upper()} falls from {before} to {after}"
+    falls = f"{_name(curve)} is not monotone: {MEASURE_NAMES[measure]} falls from {before} to {after}"
     if all(_has_interval(point, measure) for point in points):
         return f"{falls}, by more than its 95 % intervals allow"
     return f"{falls}, and without intervals (a single subject) any fall counts"
@@ -272,7 +271,7 @@ def _qualities_apart(pooled: _Pair, measure: str) -> str:
     """Why there is no BD-rate: CCC of two curves has too little in common; "" where it has enough."""
     runs = [f"{each.qualities[0]:.3f} to {each.qualities[-1]:.3f} of {_name(each.curve)}" for each in pooled]
     share = _overlap(*(each.qualities for each in pooled))
-    return _apart(f"{measure.upper()} of {' and '.join(runs)}", share, "range", "BD-rate")
+    return _apart(f"{MEASURE_NAMES[measure]} of {' and '.join(runs)}", share, "range", "BD-rate")
 
 
 def _rates_apart(pooled: _Pair, rate: str, measure: str) -> str:
@@ -280,7 +279,7 @@ def _rates_apart(pooled: _Pair, rate: str, measure: str) -> str:
     ends = [(each, *np.exp(each.log_rates[[0, -1]]).tolist()) for each in pooled]
     runs = [f"{low:.3g} to {_rate(rate, high)} of {_name(each.curve)}" for each, low, high in ends]
     share = _overlap(*(each.log_rates for each in pooled))
-    return _apart(f"rates of {' and '.join(runs)}", share, "logarithmic range", f"BD-{measure.upper()}")
+    return _apart(f"rates of {' and '.join(runs)}", share, "logarithmic range", f"BD-{MEASURE_NAMES[measure]}")
 
 
 def _apart(ranges: str, share: float, of_what: str, figure: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURES, Curve
+from pipelines.curves import MEASURE_NAMES, RISING, Curve
 from pipelines.hull import upper_hull
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
@@ -29,7 +29,7 @@ from pipelines.style import (
 )
 
 HullRate = Literal["bpp_hr", "rate_kbps"]
-HullMeasure = Literal["cc", "ccc"]
+HullMeasure = Literal["cc", "ccc", "ccc_within"]
 
 _MOST_COLUMNS = 4
 _STEPS_OF_A_SEGMENT = 50
@@ -57,7 +57,7 @@ def plot_hull(
     curves : of a sweep, as `pipelines.curves.curves` gives them
     target : PNG to write; a PDF of the same name is put beside it
     against : a rate that is comparable between factors
-    measure : "cc" or "ccc"
+    measure : "cc", "ccc" or "ccc_within"
     label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`
 
     Returns
@@ -97,10 +97,10 @@ def _hull_figure(shown: Selection, against: str, measure: str) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel(RATE_NAMES[against])
     for axis in axes[:, 0]:
-        axis.set_ylabel(measure.upper() + (", fidelity" if shown.reference == "fidelity" else ""))
+        axis.set_ylabel(shown.measure_name(measure))
     _legend(figure, shown)
     mixed = "hull: mixtures of operating points in time, chosen on these very data"
-    caption(figure, [*shown.caption(measure.upper()), mixed])
+    caption(figure, [*shown.caption(MEASURE_NAMES[measure]), mixed])
     return figure
 
 
@@ -112,8 +112,8 @@ def _check(against: str, measure: str) -> None:
         )
     if against not in RATE_NAMES:
         raise UsageError(f"against={against!r}: a hull is drawn against bpp_hr or rate_kbps")
-    if measure not in MEASURES or measure == "rmse":
-        raise UsageError(f"measure={measure!r}: a hull is of cc or ccc, of which more is better")
+    if measure not in RISING:
+        raise UsageError(f"measure={measure!r}: a hull is of {', '.join(RISING)}, of which more is better")
 
 
 def _families(shown: Selection) -> list[str]:

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.parameters import FILE, Ranges
+from pipelines.parameters import FILE, Names, Ranges
 
 if TYPE_CHECKING:
     from pipelines.curves import Curve
 
 _SWEEP = {
     "rd": ("reference", "sequences"),
-    "figure4": ("reference", "against", "label", "codec", "mode"),
-    "hull": ("reference", "against", "measure", "label", "codec", "mode"),
+    "figure4": ("reference", "against", "measures", "label", "codec", "mode"),
+    "hull": ("reference", "against", "measures", "label", "codec", "mode"),
     "bits": ("sequences", "codec", "mode"),
     "strips": ("sequences", "label", "frame", "qp", "codec", "mode", "corpora"),
 }
+MEASURES = ("cc", "ccc", "ccc_within")
+
 _CORPUS = {"sheet": ("sequences", "task"), "figure1": ("sequences", "task", "frame"), "trace": ("sequences", "task")}
 """Figure → its own options."""
 
@@ -47,7 +49,13 @@ _ALLOWED = {
     type=click.Choice(["qp", "bpp_lr", "bpp_hr", "rate_kbps"]),
     help="figure4, hull: the horizontal axis.  [default: qp; bpp_hr]",
 )
-@click.option("--measure", type=click.Choice(["cc", "ccc"]), help="hull: what is told.  [default: ccc]")
+@click.option(
+    "--measure",
+    "measures",
+    type=Names("measure", MEASURES),
+    default="",
+    help=f"Of {', '.join(MEASURES)}. figure4: a row each; hull: one.  [default: cc,ccc; ccc]",
+)
 @click.option("--label", help="figure4, hull, strips: which label.  [default: the only one]")
 @click.option("--codec", help="figure4, hull, bits, strips: which codec, with its options.  [default: the only one]")
 @click.option("--mode", type=click.Choice(["qp", "crf", "bitrate"]), help="Of that codec.  [default: the only one]")
@@ -76,7 +84,7 @@ def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None
         raise UsageError(f"{file}: --figure {chosen} is not of such a file; it has {', '.join(held)}")
     options = {name: value for name, value in given.items() if value not in (None, ())}
     for name, value in options.items():
-        option = {"sequences": "sequence", "corpora": "corpus"}.get(name, name)
+        option = {"sequences": "sequence", "corpora": "corpus", "measures": "measure"}.get(name, name)
         if name not in held[chosen]:
             raise UsageError(f"--{option} is not for --figure {chosen}")
         allowed = _ALLOWED.get((chosen, name), (value,))
@@ -110,7 +118,10 @@ def _plot_figure4(file: Path, target: Path, *, reference: str | None = None, **o
 def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
     from pipelines.hull_figure import plot_hull
 
-    return plot_hull(_curves(file, reference), target, **options)
+    measures = options.pop("measures", ("ccc",))
+    if len(measures) > 1:
+        raise UsageError(f"--measure {','.join(measures)}: a hull is of one measure")
+    return plot_hull(_curves(file, reference), target, measure=measures[0], **options)
 
 
 def _plot_bits(file: Path, target: Path, **options: Any) -> list[Path]:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from codecsim.errors import UsageError
-from pipelines.curves import RATES, Curve
+from pipelines.curves import MEASURE_NAMES, MEASURES, RATES, Curve
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
     RATE_NAMES,
@@ -31,7 +31,6 @@ from recognition.metrics import Interval
 
 Against = Literal["qp", "bpp_lr", "bpp_hr", "rate_kbps"]
 
-_MEASURES = ("cc", "ccc")
 _MOST_FACTORS = 6
 _FEW_FACTORS = 3  # up to so many columns are wide
 _LEAST_INCHES = 5.0
@@ -49,11 +48,12 @@ def plot_figure4(
     target: str | Path,
     *,
     against: Against = "qp",
+    measures: Sequence[str] = ("cc", "ccc"),
     label: str | None = None,
     codec: str | None = None,
     mode: str | None = None,
 ) -> list[Path]:
-    """Draw CC and CCC of every method against QP or rate, a column a factor, with 95 % bands.
+    """Draw measures of every method against QP or rate, a row a measure and a column a factor, with 95 % bands.
 
     "none" on the horizontal axis is where LR frames that were never coded stand; it is no QP or rate, and a dotted
     line leads there. Their intervals are bars, side by side. The ceiling is a dashed line across.
@@ -63,6 +63,7 @@ def plot_figure4(
     curves : of a sweep, as `pipelines.curves.curves` gives them
     target : PNG to write; a PDF of the same name is put beside it
     against : "qp" for what the encoder was asked for (QP or CRF), or a rate, on a logarithmic axis
+    measures : of `pipelines.curves.MEASURES`; those of the paper by default
     label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`
 
     Returns
@@ -72,8 +73,9 @@ def plot_figure4(
     Raises
     ------
     UsageError
-        If there is nothing to draw, more than a picture holds (several labels, references, codecs or modes, or more
-        than 6 factors), bit rates were asked for and `against` is "qp", or `target` does not end in .png.
+        If there is nothing to draw, or more than a picture holds (several labels, references, codecs or modes, or more
+        than 6 factors), there is no such measure, bit rates were asked for and `against` is "qp", or `target` does not
+        end in .png.
 
     Source
     ------
@@ -81,7 +83,7 @@ def plot_figure4(
     """
     target = checked_target(target)
     with mpl.rc_context(STYLE):
-        figure = _figure4(select(curves, label=label, codec=codec, mode=mode), against)
+        figure = _figure4(select(curves, label=label, codec=codec, mode=mode), against, measures)
     return save(figure, target)
 
 
@@ -212,34 +214,36 @@ class _Panel:
         self.axis.plot(*ends, color=colour, linewidth=0.9, alpha=0.6, label="interval")
 
 
-def _figure4(shown: Selection, against: Against) -> Figure:
-    _check(shown, against)
+def _figure4(shown: Selection, against: Against, measures: Sequence[str]) -> Figure:
+    _check(shown, against, measures)
     scales, every = shown.scales, (*shown.coded, *shown.ceilings)
     is_wide = len(scales) <= _FEW_FACTORS
     styles = method_styles(curve.family for curve in every)
     width = max(_LEAST_INCHES, 0.8 + len(scales) * (3.1 if is_wide else 2.05))
-    figure = Figure(figsize=(width, 5.6), layout="constrained")
-    axes = figure.subplots(len(_MEASURES), len(scales), sharey="row", sharex="col", squeeze=False)
+    figure = Figure(figsize=(width, 0.8 + 2.4 * len(measures)), layout="constrained")
+    axes = figure.subplots(len(measures), len(scales), sharey="row", sharex="col", squeeze=False)
     for column, s in enumerate(scales):
         within = shown.coded if against == "qp" else shown.of(s)
         across = _Across.of(within, against, _NONE_WIDTH if is_wide else _NARROW_NONE_WIDTH)
-        for axis, measure in zip(axes[:, column], _MEASURES, strict=True):
+        for axis, measure in zip(axes[:, column], measures, strict=True):
             across.prepare(axis, 5 if is_wide else 4)
             _Panel(axis, measure, across, styles, is_wide).draw(shown.of(s), shown.ceilings)
         axes[0, column].set_title(scale_name(s))
         axes[-1, column].set_xlabel(_axis_name(shown.mode, against, is_wide))
-    for axis, measure in zip(axes[:, 0], _MEASURES, strict=True):
-        axis.set_ylabel(measure.upper() + (", fidelity" if shown.reference == "fidelity" else ""))
+    for axis, measure in zip(axes[:, 0], measures, strict=True):
+        axis.set_ylabel(shown.measure_name(measure))
     _legend(figure, shown, styles)
-    measured = [interval for curve in shown.coded for interval in _intervals(curve)]
-    parts = shown.caption(" and ".join(map(str.upper, _MEASURES)))
+    measured = [interval for curve in shown.coded for interval in _intervals(curve, measures)]
+    parts = shown.caption(" and ".join(MEASURE_NAMES[measure] for measure in measures))
     caption(figure, [*parts, *_bands_explained(shown, measured), *_none_explained(shown)])
     return figure
 
 
-def _check(shown: Selection, against: str) -> None:
+def _check(shown: Selection, against: str, measures: Sequence[str]) -> None:
     if against not in ("qp", *RATES):
         raise UsageError(f"against={against!r}: recognition is drawn against qp, {', '.join(RATES)}")
+    if not measures or set(measures) - set(MEASURES):
+        raise UsageError(f"measures={', '.join(measures)}: one or more of {', '.join(MEASURES)} can be drawn")
     if against == "qp" and shown.mode == "bitrate":
         raise UsageError("against='qp': these streams were asked for by bit rate; draw against='rate_kbps'")
     if len(shown.scales) > _MOST_FACTORS:
@@ -267,9 +271,9 @@ def _values(curve: Curve, against: Against) -> Floats:
     return np.array([point.value for point in curve.points]) if against == "qp" else curve.rates(against)
 
 
-def _intervals(curve: Curve) -> list[Interval]:
-    """Those of CC and CCC that have an estimate."""
-    found = [metrics[measure] for metrics in (point.metrics for point in curve.points) for measure in _MEASURES]
+def _intervals(curve: Curve, measures: Sequence[str]) -> list[Interval]:
+    """Those of some measures that have an estimate."""
+    found = [metrics[measure] for metrics in (point.metrics for point in curve.points) for measure in measures]
     return [interval for interval in found if np.isfinite(interval.estimate)]
 
 

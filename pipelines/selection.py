@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from codecsim.errors import UsageError
-from pipelines.curves import Curve, Reference, of_splits
+from pipelines.curves import MEASURE_NAMES, Curve, Reference, of_splits
 from pipelines.tables import asked_for, counted
 
 _REFERENCES: dict[Reference, str] = {
@@ -44,6 +44,10 @@ class Selection:
     def of(self, s: int) -> list[Curve]:
         """The curves at a factor."""
         return [curve for curve in self.coded if curve.s == s]
+
+    def measure_name(self, measure: str) -> str:
+        """The title of an axis."""
+        return MEASURE_NAMES[measure] + (", fidelity" if self.reference == "fidelity" else "")
 
     def caption(self, measures: str) -> list[str]:
         """Whom and what the curves are of, and what `measures` are measured against, as parts of a caption."""

@@ -17,19 +17,14 @@ from scipy import stats
 
 from pipelines.comparison import Cell, Comparison, Floats
 from pipelines.console import table
+from pipelines.curves import MEASURE_NAMES
+from pipelines.published import MEASURES as PUBLISHED
 from pipelines.published import table1
 from recognition.metrics import Difference, Interval, bootstrap, paired, score
 from recognition.models import origin
 
-MEASURES = ("rmse", "cc", "ccc")
-"""What the paper reports, of all recordings concatenated."""
-
-WITHIN = "ccc_within"
-"""CCC with each subject's mean taken off: how well changes are followed, whoever it is."""
-
 CEILING = "hr"
 
-_ROWS = {"rmse": "RMSE", "cc": "CC", "ccc": "CCC", WITHIN: "CCC within"}
 
 _ORDER = ("lr", "non-joint", "non-joint-image", "joint", "joint-oa", "mix", "max-only")
 _PAIRS = (
@@ -44,7 +39,7 @@ _PAIRS = (
 """What the paper claims (joint over LR and non-joint, OA over dedicated), and what its controls take apart."""
 
 
-_GAINS = ["s", "a − b", "CCC", "95 % interval", "a better in", "CCC within", "95 % interval", "a better in"]
+_GAINS = ["s", "a − b", "CCC", "95 % interval", "a better in", "within subjects", "95 % interval", "a better in"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ def as_text(summary: Summary) -> str:
             block = summary.block(label, s)
             rows = [
                 [title, *(_shown(summary, each, measure, s, "{}*") for each in block)]
-                for measure, title in _ROWS.items()
+                for measure, title in MEASURE_NAMES.items()
             ]
             rows += _published_rows(block)
             parts.append(f"{label}, s = {s}\n" + table(["", *(each.name for each in block)], rows))
@@ -177,7 +172,7 @@ def as_markdown(summary: Summary, arguments: Sequence[str]) -> str:
             lines.append(_row(["---"] * (len(block) + 1)))
             lines += [
                 _row([title, *(_shown(summary, each, measure, s, "**{}**") for each in block)])
-                for measure, title in _ROWS.items()
+                for measure, title in MEASURE_NAMES.items()
             ]
             lines += [_row(row) for row in _published_rows(block)]
         gains = [each for each in summary.gains if each.label == label]
@@ -217,7 +212,7 @@ def as_csv(summary: Summary) -> str:
             published = "" if entry.published is None else f"{entry.published}"
             writer.writerow([each.label, each.s, each.name, measure, *(f"{value:.6g}" for value in values), published])
     for gain in summary.gains:
-        for measure in _ROWS:
+        for measure in MEASURE_NAMES:
             found = gain.differences[measure]
             values = [found.estimate, math.nan, found.low, found.high]
             name = f"{gain.a} - {gain.b}"
@@ -241,7 +236,7 @@ def _column(comparison: Comparison, cell: Cell, k: int, label: str) -> Column:
             within=_estimate(intervals, f"{measure}_within"),
             published=None if known is None else known.get(measure),
         )
-        for measure in _ROWS
+        for measure in MEASURE_NAMES
     }
     return Column(label, cell.s, cell.family, cell.name, entries)
 
@@ -266,10 +261,10 @@ def _shown(summary: Summary, column: Column, measure: str, s: int, mark: str) ->
 def _published_rows(block: Sequence[Column]) -> list[list[str]]:
     if all(each.entries["ccc"].published is None for each in block):
         return []
-    shown = [[each.entries[measure].published for each in block] for measure in MEASURES]
+    shown = [[each.entries[measure].published for each in block] for measure in PUBLISHED]
     return [
         [f"{measure.upper()}, paper", *("–" if value is None else f"{value:.3f}" for value in row)]
-        for measure, row in zip(MEASURES, shown, strict=True)
+        for measure, row in zip(PUBLISHED, shown, strict=True)
     ]
 
 
@@ -277,7 +272,7 @@ def _gain_rows(gains: Sequence[Gain]) -> list[list[str]]:
     rows = []
     for each in gains:
         row = [str(each.s), f"{each.a} − {each.b}"]
-        for measure in ("ccc", WITHIN):
+        for measure in ("ccc", "ccc_within"):
             found = each.differences[measure]
             row += [f"{found.estimate:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}", f"{found.better:.0%}"]
         rows.append(row)

@@ -21,8 +21,9 @@ def interval(estimate: float, half: float = 0.05) -> Interval:
 
 
 def metrics(ccc: float, half: float = 0.05) -> dict[str, Interval]:
-    """Metrics of which CC is larger than CCC by 0.1."""
-    return {"rmse": interval(0.2, half), "cc": interval(ccc + 0.1, half), "ccc": interval(ccc, half)}
+    """Metrics of which CC is larger than CCC by 0.1, and CCC within subjects by 0.2."""
+    levels = {"rmse": 0.2, "cc": ccc + 0.1, "ccc": ccc, "ccc_within": ccc + 0.2}
+    return {measure: interval(level, half) for measure, level in levels.items()}
 
 
 def curve(

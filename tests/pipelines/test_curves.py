@@ -130,6 +130,12 @@ def together(series: list[Series], key: str, scale: int) -> Floats:
 TARGET = np.concatenate([TRUTHS[name][::EVERY] for name in PEOPLE])
 
 
+def centred(values: np.ndarray) -> np.ndarray:
+    """Each person's mean taken off."""
+    of_people = values.reshape(len(PEOPLE), -1).astype(np.float64)
+    return (of_people - of_people.mean(1, keepdims=True)).ravel()
+
+
 def test_points_are_the_metrics_of_all_people_together(path: Path) -> None:
     series = standard()
     (curve,) = made(path, series + SAID)
@@ -141,6 +147,8 @@ def test_points_are_the_metrics_of_all_people_together(path: Path) -> None:
         values = together(series, f"{{}}-3-{point.value:g}", 3)
         for measure, metric in (("rmse", rmse), ("cc", cc), ("ccc", ccc)):
             assert point.metrics[measure].estimate == pytest.approx(metric(values, TARGET), rel=1e-12)
+        within = ccc(centred(values), centred(TARGET))
+        assert point.metrics["ccc_within"].estimate == pytest.approx(within, rel=1e-9)
     assert curve.uncompressed["ccc"].estimate == pytest.approx(ccc(together(series, "", 3), TARGET), rel=1e-12)
     assert curve.estimates("cc").tolist() == [point.metrics["cc"].estimate for point in curve.points]
 

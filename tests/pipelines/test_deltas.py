@@ -332,7 +332,7 @@ def test_what_is_not_known_is_an_error() -> None:
     anchor = curve(RATES, CCCS)
     with pytest.raises(UsageError, match="no rate 'bpp'; rates are bpp_lr, bpp_hr, rate_kbps"):
         delta(anchor, anchor, rate="bpp")
-    with pytest.raises(UsageError, match="deltas of 'rmse' are not defined; they are of cc or ccc, which rise"):
+    with pytest.raises(UsageError, match="deltas of 'rmse' are not defined; they are of cc, ccc, ccc_within"):
         delta(anchor, anchor, measure="rmse")
     with pytest.raises(UsageError, match="pairs 'codecs' are not known; pairs are methods or factors"):
         deltas([anchor], pairs=["codecs"])

@@ -160,8 +160,8 @@ def test_the_caption_says_that_the_hull_is_of_mixtures() -> None:
             "in size; draw against='bpp_hr' or 'rate_kbps'",
         ),
         ({"against": "qp"}, "against='qp': a hull is drawn against bpp_hr or rate_kbps"),
-        ({"measure": "rmse"}, "measure='rmse': a hull is of cc or ccc, of which more is better"),
-        ({"measure": "f1"}, "measure='f1': a hull is of cc or ccc, of which more is better"),
+        ({"measure": "rmse"}, "measure='rmse': a hull is of cc, ccc, ccc_within, of which more is better"),
+        ({"measure": "f1"}, "measure='f1': a hull is of cc, ccc, ccc_within, of which more is better"),
         ({"codec": "vp9"}, "nothing of codec 'vp9'"),
     ],
 )

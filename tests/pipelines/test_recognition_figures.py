@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -37,9 +38,9 @@ SCALES = (3, 4, 6, 8, 12, 16)
 PAIR = [curve("lr-3", 3), curve("joint-3", 3, still=0.68), curve("lr-4", 4, rate=3.0), ceiling()]
 
 
-def drawn(curves: list[Curve], against: Any = "qp", **chosen: str) -> Figure:
+def drawn(curves: list[Curve], against: Any = "qp", measures: Sequence[str] = ("cc", "ccc"), **chosen: str) -> Figure:
     with mpl.rc_context(STYLE):
-        return _figure4(select(curves, **chosen), against)
+        return _figure4(select(curves, **chosen), against, measures)
 
 
 def grid(figure: Figure) -> np.ndarray:
@@ -67,6 +68,14 @@ def test_rows_are_measures_and_columns_factors() -> None:
         np.testing.assert_array_equal(shown.get_xdata(), QPS)
         np.testing.assert_allclose(shown.get_ydata(), np.array(LEVELS) + above)
     assert [each.get_label() for each in axes[0, 1].lines if each.get_label() in FAMILIES] == ["lr"]
+
+
+def test_other_measures_can_be_asked_for() -> None:
+    figure = drawn(PAIR, measures=("ccc_within",))
+    assert [axis.get_ylabel() for axis in figure.axes] == ["CCC within subjects", ""]
+    np.testing.assert_allclose(line(figure.axes[0], "lr").get_ydata(), np.array(LEVELS) + 0.2)
+    assert "CCC within subjects against" in caption_of(figure)
+    assert_text_is_legible(figure)
 
 
 def test_methods_are_in_the_order_of_every_legend() -> None:
@@ -243,6 +252,11 @@ def test_a_method_that_reads_hr_frames_alone_is_no_curve_of_a_factor() -> None:
             [curve("lr-3", 3)],
             {"against": "psnr"},
             "against='psnr': recognition is drawn against qp, bpp_lr, bpp_hr, rate",
+        ),
+        (
+            [curve("lr-3", 3)],
+            {"measures": ("ccc", "f1")},
+            "measures=ccc, f1: one or more of rmse, cc, ccc, ccc_within can be drawn",
         ),
         (
             [curve("lr-3", 3, mode="bitrate")],
