@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SWEEP = {
     "rd": ("reference", "sequences"),
-    "figure4": ("reference", "against", "measures", "label", "codec", "mode"),
+    "figure4": ("reference", "against", "measures", "scales", "label", "codec", "mode"),
     "hull": ("reference", "against", "measures", "label", "codec", "mode"),
     "bits": ("sequences", "codec", "mode"),
     "strips": ("sequences", "label", "frame", "qp", "codec", "mode", "corpora"),
@@ -56,6 +56,7 @@ _ALLOWED = {
     default="",
     help=f"Of {', '.join(MEASURES)}. figure4: a row each; hull: one.  [default: cc,ccc; ccc]",
 )
+@click.option("--scales", type=Ranges("factor", whole=True), help="figure4: these factors.  [default: all]")
 @click.option("--label", help="figure4, hull, strips: which label.  [default: the only one]")
 @click.option("--codec", help="figure4, hull, bits, strips: which codec, with its options.  [default: the only one]")
 @click.option("--mode", type=click.Choice(["qp", "crf", "bitrate"]), help="Of that codec.  [default: the only one]")
@@ -109,10 +110,16 @@ def _drawers() -> dict[str, Callable[..., list[Path]]]:
     }
 
 
-def _plot_figure4(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
+def _plot_figure4(
+    file: Path, target: Path, *, reference: str | None = None, scales: tuple[int, ...] = (), **options: Any
+) -> list[Path]:
     from pipelines.recognition_figures import plot_figure4
 
-    return plot_figure4(_curves(file, reference), target, **options)
+    found = _curves(file, reference)
+    there = sorted({curve.s for curve in found if curve.points})
+    if missing := sorted(set(scales) - set(there)):
+        raise UsageError(f"--scales {missing[0]}: there are curves at {', '.join(map(str, there))}")
+    return plot_figure4([each for each in found if not (scales and each.points) or each.s in scales], target, **options)
 
 
 def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:

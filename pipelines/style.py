@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from PIL import Image
 
 from codecsim.atomic import replacing
@@ -116,8 +116,14 @@ def plain_ticks(axis: Any) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
+_FEWEST_TICKS = 2
+
+
 def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
-    """Round numbers between `low` and `high` for a logarithmic axis, `most` of them where that many suffice."""
+    """Round numbers between `low` and `high` for a logarithmic axis, `most` of them where that many suffice.
+
+    Where fewer than two would be there, the range is so narrow that they stand at equal steps.
+    """
     densest = max((steps for decades, steps in _DECADES.items() if np.log10(high / low) < decades), default=0)
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks: list[float] = []
@@ -125,6 +131,9 @@ def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
         ticks = [tick for exponent in exponents for step in steps if low <= (tick := step * 10.0**exponent) <= high]
         if len(ticks) <= most:
             break
+    if len(ticks) < _FEWEST_TICKS:
+        even = MaxNLocator(max(_FEWEST_TICKS, most), steps=[1, 2, 5, 10]).tick_values(low, high).tolist()
+        ticks = [tick for tick in even if low <= tick <= high]
     return ticks
 
 

@@ -70,7 +70,8 @@ def test_ticks_are_round_inside_and_no_more_than_asked(low: float, ratio: float,
     ticks = log_ticks(low, high, most=most)
     assert ticks == sorted(set(ticks))
     assert all(low <= tick <= high for tick in ticks)
-    assert all(float(f"{tick:.2g}") == pytest.approx(tick, rel=1e-12) for tick in ticks)
+    digits = 2 if ratio > 4 else 4
+    assert all(float(f"{tick:.{digits}g}") == pytest.approx(tick, rel=1e-12) for tick in ticks)
     if ratio < 1e3:
         assert len(ticks) <= most
 
@@ -81,6 +82,7 @@ def test_more_ticks_are_put_on_fewer_decades() -> None:
     assert log_ticks(2, 8) == [2, 3, 4, 5, 7]
     assert log_ticks(2, 8, most=3) == [2, 3, 5]
     assert log_ticks(2, 8, most=2) == [2, 5]
+    assert log_ticks(0.0121, 0.0149, most=4) == pytest.approx([0.013, 0.014])
 
 
 WORDS = st.lists(st.text("abc", min_size=1, max_size=20), min_size=1, max_size=9).map(" ".join)

@@ -127,11 +127,10 @@ def test_training_parts_batches_that_the_memory_does_not_hold(corpus: Path, tmp_
 
 
 def test_a_compiled_network_is_trained_as_one_that_is_not(corpus: Path, tmp_path: Path) -> None:
-    plain, compiled = (
-        train(setup(corpus, device="cuda", compiled=yes), tmp_path / str(yes), method="hr") for yes in (False, True)
-    )
+    """Of a network without dropout, whose masks the compiler draws in its own way."""
+    plain, compiled = (train(setup(corpus, device="cuda", compiled=yes), tmp_path / str(yes)) for yes in (False, True))
     for name, value in weights(compiled.path).items():
-        np.testing.assert_allclose(value, weights(plain.path)[name], rtol=0, atol=1e-2)
+        np.testing.assert_allclose(value, weights(plain.path)[name], rtol=0, atol=1e-3)
 
 
 def test_a_gpu_of_this_generation_has_all_precisions() -> None:
