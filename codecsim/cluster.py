@@ -26,6 +26,8 @@ from codecsim.jobs import BatchResult, Frames, keep_frames, read_frames, run_bat
 
 Batch = tuple[Job, ...]
 Outcome = BatchResult | WorkerDied
+Work = Callable[[Batch, Path], BatchResult]
+"""What is done to a batch, and leaves a part in a folder; importable by name on the workers."""
 
 _IN_HAND = 3
 """Batches handed out for every thread of the cluster: one that is run, one that is there next, one under way."""
@@ -92,7 +94,12 @@ class Cluster:
 
 
 def run_on(
-    connect: Callable[[], Any], batches: Iterable[Batch], folder: Path, *, note: Callable[[str], None]
+    connect: Callable[[], Any],
+    batches: Iterable[Batch],
+    folder: Path,
+    *,
+    note: Callable[[str], None],
+    work: Work = run_batch,
 ) -> Iterator[tuple[Batch, Outcome]]:
     """Run batches on a cluster, and yield each with what became of it; its part lies in `folder` then.
 
@@ -101,13 +108,14 @@ def run_on(
     connect : gives a client, as `Cluster.connected` yields it
     folder : of the parts
     note : told in a sentence how frames get to the workers, and when the scheduler was lost
+    work : what is done to a batch
 
     Raises
     ------
     ClusterError
         If no worker comes, or the scheduler is lost and does not come back.
     """
-    yield from _Run(connect, folder, note).outcomes(iter(batches))
+    yield from _Run(connect, folder, note, work).outcomes(iter(batches))
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,9 @@ class _Away:
 class _Run:
     """One sweep on a cluster."""
 
-    def __init__(self, connect: Callable[[], Any], folder: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, connect: Callable[[], Any], folder: Path, note: Callable[[str], None], work: Work) -> None:
         self._connect = connect
+        self._work = work
         self._folder = folder.resolve()
         self._note = note
         self._client = connect()
@@ -180,13 +189,13 @@ class _Run:
         versions = {job.settings.codec: encoder_version(job.settings.codec) for job in batch}
         given = {"key": f"codecsim-{secrets.token_hex(8)}", "pure": False}
         if self._shared:
-            return self._client.submit(_run_here, here, self._folder, versions, **given)
+            return self._client.submit(_run_here, self._work, here, self._folder, versions, **given)
         sequence = here[0].sequence
         if sequence.digest not in self._frames:
             self._frames.clear()
             frames = read_frames(sequence.corpus, sequence.name, sequence.digest)
             self._frames[sequence.digest] = self._client.scatter(frames, hash=False)
-        return self._client.submit(_run_away, here, self._frames[sequence.digest], versions, **given)
+        return self._client.submit(_run_away, self._work, here, self._frames[sequence.digest], versions, **given)
 
     def _see_the_same_files(self, batch: Batch) -> bool:
         """Whether all workers that are there read the corpus and the folder of parts where they are here."""
@@ -274,19 +283,19 @@ def _check_versions(versions: dict[str, str]) -> None:
             )
 
 
-def _run_here(batch: Batch, folder: Path, versions: dict[str, str]) -> BatchResult:
+def _run_here(work: Work, batch: Batch, folder: Path, versions: dict[str, str]) -> BatchResult:
     """On a worker that sees the files of the sweep."""
     _check_versions(versions)
-    return run_batch(batch, folder)
+    return work(batch, folder)
 
 
-def _run_away(batch: Batch, frames: Frames, versions: dict[str, str]) -> _Away:
+def _run_away(work: Work, batch: Batch, frames: Frames, versions: dict[str, str]) -> _Away:
     """On a worker that sees none of them."""
     _check_versions(versions)
     sequence = batch[0].sequence
     keep_frames(sequence.corpus, sequence.name, sequence.digest, frames)
     with tempfile.TemporaryDirectory() as folder:
-        result = run_batch(batch, Path(folder))
+        result = work(batch, Path(folder))
         if result.part is None:
             return _Away("", b"", result.failures)
         return _Away(result.part.name, result.part.read_bytes(), result.failures)

@@ -53,6 +53,20 @@ def bench_render(rounds: int, device: str) -> None:
         say(line)
 
 
+@bench.command("cluster")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Medians of so many are reported.")
+def bench_cluster(rounds: int) -> None:
+    """Measure what handing jobs to a Dask cluster and merging their parts cost. Needs codecsim[cluster]."""
+    from codecsim.cluster import Cluster
+    from pipelines.console import say
+
+    Cluster()
+    from pipelines.bench.cluster import run_cluster
+
+    for line in run_cluster(rounds=rounds):
+        say(line)
+
+
 def _network(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command what the benchmarks of networks need to know."""
     for option in reversed(

@@ -132,7 +132,7 @@ def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
         if len(ticks) <= most:
             break
     if len(ticks) < _FEWEST_TICKS:
-        even = MaxNLocator(max(_FEWEST_TICKS, most), steps=[1, 2, 5, 10]).tick_values(low, high).tolist()
+        even = np.asarray(MaxNLocator(max(_FEWEST_TICKS, most), steps=[1, 2, 5, 10]).tick_values(low, high)).tolist()
         ticks = [tick for tick in even if low <= tick <= high]
     return ticks
 
