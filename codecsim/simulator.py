@@ -8,6 +8,7 @@ from collections.abc import Sequence as Ordered
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import av
@@ -23,6 +24,7 @@ from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, check_grid, expand
 from codecsim.hdf5 import is_hdf5
+from codecsim.interrupts import end_if_asked, is_ending, patient
 from codecsim.jobs import BatchResult, run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
@@ -102,8 +104,9 @@ def sweep(
 ) -> SweepReport:
     """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
 
-    What `out` already holds is not done again. A run that was cut off is taken up where it stopped. Workers are
-    spawned: a script that asks for more than one must stand behind ``if __name__ == "__main__":``.
+    What `out` already holds is not done again. A run that was cut off is taken up where it stopped: the first Ctrl-C
+    ends it after the jobs in hand, which `out` holds then, the second one at once. Workers are spawned: a script that
+    asks for more than one must stand behind ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -165,11 +168,13 @@ def sweep(
         before = finished_jobs(out, folder)
         notes += [f"{path} could not be read and was set aside; its jobs are done again" for path in before.damaged]
         todo = jobs if force else [job for job in jobs if job.identity not in before.jobs]
-        with (follower or _unfollowed)(jobs, folder) as follow:
+        failures: tuple[tuple[str, str], ...] = ()
+        with patient() as ending, (follower or _unfollowed)(jobs, folder) as follow:
             for path in ([out] if out.exists() else []) + part_files(folder):
                 follow(path)
             with _outcomes(todo, folder, workers, cluster, notes) as outcomes:
                 failures = _run(len(todo), outcomes, told, follow)
+            end_if_asked()
         n_failed = len(failures)
         if part_files(folder):
             told("merging", 0, None)
@@ -184,6 +189,7 @@ def sweep(
             n_streams = merge(out, folder, _attributes(out, grid, corpora))
         else:
             n_streams = len(before.jobs)
+        ending.pass_on()
         if measures and n_streams:
             known = {job.identity: job.sequence for job in jobs}
             failures += measure(out, measures, known, workers=workers or available_cores(), progress=told)
@@ -369,10 +375,15 @@ def _outcomes(
     if cluster is None or not jobs:
         n_frames = sum(job.sequence.n_frames for job in jobs)
         workers = workers or max(1, min(available_cores(), n_frames // _FRAMES_A_WORKER))
-        yield run(partial(run_batch, folder=folder), batches(jobs), workers=workers)
+        yield run(partial(run_batch, folder=folder), _until_the_end(batches(jobs)), workers=workers)
     else:
         with cluster.connected() as connect:
-            yield run_on(connect, batches(jobs), folder, note=notes.append)
+            yield run_on(connect, _until_the_end(batches(jobs)), folder, note=notes.append)
+
+
+def _until_the_end(waiting: Iterable[tuple[Job, ...]]) -> Iterator[tuple[Job, ...]]:
+    """Batches, as long as no end is asked for."""
+    return takewhile(lambda batch: not is_ending(), waiting)
 
 
 def _run(n_jobs: int, outcomes: Outcomes, progress: Progress, follow: Follow) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from codecsim.corpus import Corpus
 from codecsim.errors import StoreError, UsageError
 from codecsim.grid import Job
+from codecsim.interrupts import end_if_asked
 from codecsim.parts import parts_folder
 from codecsim.simulator import Follow
 from codecsim.sources.assembly import Progress
@@ -269,7 +270,7 @@ def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Flo
 
 
 def _await(reading: "Future[None]") -> None:
-    """Wait, and let Ctrl-C through meanwhile."""
+    """Wait; raises `Stopped` where an end is asked for meanwhile."""
     while not wait([reading], timeout=_LOOK_SECONDS).done:
-        pass
+        end_if_asked()
     reading.result()

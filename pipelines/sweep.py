@@ -11,6 +11,7 @@ from typing import Any
 from codecsim.corpus import Corpus
 from codecsim.corpus import Sequence as Track
 from codecsim.errors import StoreError
+from codecsim.interrupts import patient
 from codecsim.parts import writing
 from codecsim.simulator import SweepReport, check_out
 from codecsim.simulator import sweep as encode_sweep
@@ -110,10 +111,11 @@ def read_streams(
             scales = tuple(sorted(set(opened.column("scale").tolist())))
             tracks = find_tracks(opened, corpora)
         evaluation = evaluation_of(scales)
-        with evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
+        with patient() as ending, evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
             read(out)
         if part_files(folder):
             merge(out, folder, attributes)
+        ending.pass_on()
     return evaluation
 
 

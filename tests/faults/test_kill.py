@@ -48,6 +48,7 @@ _N_JOBS = _SEQUENCES * N_JOBS_A_SEQUENCE
 _N_PARTS = _SEQUENCES * 2  # batches of 8 jobs, each of 100 frames
 _KILLS = 20
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command takes up where it stopped.\n"
+_ENDING = "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,27 @@ def test_workers_do_not_outlive_a_sweep_that_is_killed_alone(undisturbed: Undist
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_ends_at_once_and_keeps_what_is_finished(
+def test_an_interrupt_ends_after_the_jobs_in_hand_and_merges(
+    undisturbed: Undisturbed, tmp_path: Path, workers: int
+) -> None:
+    out = tmp_path / "sweep.h5"
+    with started("sweep", undisturbed.corpus, "--out", out, "--workers", workers, *GRID) as process:
+        wait_for(lambda: n_parts(out) >= 1, "a part")
+        signal_group(process, signal.SIGINT)
+        said = ended(process, timeout=20)
+        assert workers_of(process) == []
+    assert (said.exit_code, said.stdout, said.stderr) == (130, "", _ENDING + _INTERRUPTED)
+    assert names(tmp_path) == ["sweep.h5"]
+    kept = streams(out)
+    assert N_JOBS_A_SEQUENCE // 2 <= len(kept) < _N_JOBS
+    assert kept.items() <= undisturbed.streams.items()
+    again = codecsim("sweep", undisturbed.corpus, "--out", out, *GRID, exit_code=0)
+    assert counts(again) == (_N_JOBS - len(kept), len(kept))
+    assert streams(out) == undisturbed.streams
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_interrupt_ends_at_once_and_keeps_what_is_finished(
     undisturbed: Undisturbed, tmp_path: Path, workers: int
 ) -> None:
     out = tmp_path / "sweep.h5"
@@ -207,9 +228,11 @@ def test_an_interrupt_ends_at_once_and_keeps_what_is_finished(
         wait_for(lambda: n_parts(out) >= 2, "two parts")
         n_before = n_parts(out)
         signal_group(process, signal.SIGINT)
+        time.sleep(0.02)  # signals that come together are delivered as one
+        signal_group(process, signal.SIGINT)
         said = ended(process, timeout=5)
         assert workers_of(process) == []
-    assert (said.exit_code, said.stdout, said.stderr) == (130, "", _INTERRUPTED)
+    assert (said.exit_code, said.stdout, said.stderr) == (130, "", _ENDING + _INTERRUPTED)
     assert not out.exists()
     assert not list(parts_folder(out).glob(".*"))
     kept = finished(out)

@@ -1,0 +1,80 @@
+"""Ctrl-C: the first one asks for an end, after what is in hand; the second one ends at once."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_STANDARD_ERROR = 2
+_SAID = b"\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
+
+
+class Stopped(KeyboardInterrupt):
+    """An end was asked for; what was in hand is finished, and kept."""
+
+
+class Ending:
+    """How work inside of `patient` ended."""
+
+    is_early = False
+
+    def pass_on(self) -> None:
+        """Raise `Stopped` again, if that ended the work: after what it left is put in order."""
+        if self.is_early:
+            raise Stopped
+
+
+class _Asked(threading.local):
+    for_an_end = False
+
+
+_asked = _Asked()
+
+
+@contextmanager
+def patient() -> Iterator[Ending]:
+    """Let the first Ctrl-C only be remembered, for `is_ending` to tell, and say so; the second one is raised as ever.
+
+    `Stopped` ends the context without an error, and is left to `Ending.pass_on`. Outside of the main thread, where
+    Python handles no signals, and where a program has a way of its own to handle Ctrl-C, nothing is changed.
+    """
+    ending = Ending()
+    with _remembering():
+        try:
+            yield ending
+        except Stopped:
+            ending.is_early = True
+
+
+def is_ending() -> bool:
+    """Whether an end was asked for, in the main thread and inside of `patient`."""
+    return _asked.for_an_end
+
+
+def end_if_asked() -> None:
+    """Raise `Stopped` if an end was asked for."""
+    if _asked.for_an_end:
+        raise Stopped
+
+
+@contextmanager
+def _remembering() -> Iterator[None]:
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        if _asked.for_an_end:
+            signal.default_int_handler(number, frame)
+        _asked.for_an_end = True
+        os.write(_STANDARD_ERROR, _SAID)  # sys.stderr may be in the middle of a line of its own
+
+    signal.signal(signal.SIGINT, strike)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _asked.for_an_end = False

@@ -1,0 +1,84 @@
+"""The first Ctrl-C is remembered, the second one is raised; programs that handle it themselves are left alone."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from codecsim.interrupts import Stopped, end_if_asked, is_ending, patient
+
+
+def strike() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.getsignal(signal.SIGINT)  # a bytecode further, Python's handler has run
+
+
+def test_the_first_one_is_remembered_and_said(capfd: pytest.CaptureFixture[str]) -> None:
+    with patient() as ending:
+        assert not is_ending()
+        strike()
+        assert is_ending()
+    assert not ending.is_early
+    assert not is_ending()
+    assert capfd.readouterr().err == "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
+    ending.pass_on()
+
+
+def test_an_end_that_was_asked_for_is_passed_on_when_all_is_in_order() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with patient() as ending:
+            end_if_asked()
+            strike()
+            done.append("in hand")
+            end_if_asked()
+            done.append("never")
+        done.append("put in order")
+        ending.pass_on()
+    assert done == ["in hand", "put in order"]
+
+
+def test_the_second_one_ends_at_once() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt) as raised:
+        with patient():
+            strike()
+            strike()
+            done.append("never")
+        done.append("never")
+    assert not isinstance(raised.value, Stopped)
+    assert not done
+
+
+def test_python_handles_it_as_before_when_the_context_is_left() -> None:
+    with patient():
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        strike()
+
+
+def test_a_way_of_ones_own_stays() -> None:
+    struck = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: struck.append(number))
+    try:
+        with patient():
+            strike()
+            assert not is_ending()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert struck == [signal.SIGINT]
+
+
+def test_other_threads_change_nothing() -> None:
+    found = []
+
+    def work() -> None:
+        with patient():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.default_int_handler]
