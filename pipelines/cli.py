@@ -34,6 +34,14 @@ class _Group(click.Group):
         except CodecsimError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except MemoryError as error:
+            why = f" ({error})" if str(error) else ""
+            click.echo(
+                f"Error: no memory is left{why}. What was finished is kept: run the same command again with fewer "
+                "--workers, or where there is more",
+                err=True,
+            )
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; the same command takes up where it stopped.", err=True)
             ctx.exit(130)

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="wa
 _SEQUENCES = 4
 _N_JOBS = _SEQUENCES * N_JOBS_A_SEQUENCE
 _N_PARTS = _SEQUENCES * 2  # batches of 8 jobs, each of 100 frames
-_KILLS = 20
+_KILLS = int(os.environ.get("CODECSIM_TEST_KILLS", "20"))
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command takes up where it stopped.\n"
 _ENDING = "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
 
@@ -295,6 +295,23 @@ def test_unreadable_parts_are_set_aside(undisturbed: Undisturbed, parts: dict[st
     assert names(parts_folder(out)) == sorted(["lock", *(path.name for path in aside)])
     again = codecsim("sweep", undisturbed.corpus, "--out", out, *GRID, exit_code=0)
     assert (counts(again), again.stderr) == ((0, _N_JOBS), "")
+
+
+def test_a_clock_that_was_changed_costs_nothing(
+    undisturbed: Undisturbed, parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Files of the year 2100, and of 1971, are as good as those of today."""
+    out = tmp_path / "sweep.h5"
+    moments = [4_102_444_800, 31_536_000]
+    for index, path in enumerate(lay_out(parts, out, _N_PARTS - 2)):
+        os.utime(path, (moments[index % 2],) * 2)
+    os.utime(parts_folder(out) / "lock", (moments[0],) * 2)
+    said = codecsim("sweep", undisturbed.corpus, "--out", out, *GRID, exit_code=0)
+    n_new = 2 * N_JOBS_A_SEQUENCE // 2
+    assert counts(said) == (n_new, _N_JOBS - n_new)
+    assert streams(out) == undisturbed.streams
+    os.utime(out, (moments[1],) * 2)
+    assert counts(codecsim("sweep", undisturbed.corpus, "--out", out, *GRID, exit_code=0)) == (0, _N_JOBS)
 
 
 def test_leftovers_of_dead_processes_are_removed(
