@@ -1,6 +1,9 @@
 """Networks that read a sweep: what they tell is what they would tell alone, once, and whatever stops them."""
 
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ from codecsim.store.merge import part_files
 from codecsim.store.verify import verify
 from pipelines.evaluation import Evaluation
 from pipelines.readings import UNCODED, Readings
+from pipelines.showing import Shown
 from pipelines.sweep import Readers, evaluate, sweep
 from recognition.inference import TOLERANCE, Predictor
 from recognition.methods import get_method
@@ -342,3 +346,39 @@ def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="finds 0 GPUs here"):
         Evaluation(tmp_path / "sweep.h5", [], device="cuda:99")
+
+
+def test_streams_of_other_grids_are_not_read(corpus: Path, models: Path, tmp_path: Path) -> None:
+    """The file holds QP 30, which nobody asks for this time."""
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, scales=[3], qp=[30], workers=1)
+    _, evaluation = sweep(corpus, out=out, readers=readers(models, SMALL_3), scales=[3], qp=[24], workers=1)
+    assert evaluation is not None
+    assert evaluation.n_read == 3 * (1 + 1 + 1)
+    with Sweep(out) as opened:
+        asked = {str(key) for key in opened.column("key")[opened.column("qp_requested") == 24]}
+    assert {key for _, key, *_ in predictions_in(out) if key} == asked
+
+
+def test_one_interrupt_keeps_and_merges_what_is_read(
+    corpus: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, **GRID)
+    read = Evaluation._read
+
+    def interrupted(self: Evaluation, group: list[Shown]) -> None:
+        read(self, group)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)  # the main thread looks every 0.2 s
+
+    monkeypatch.setattr(Evaluation, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(out, readers(models))
+    monkeypatch.undo()
+    assert not part_files(parts_folder(out))
+    n_kept = sum(method != "truth" for _, _, _, method, *_ in predictions_in(out))
+    assert n_kept
+    again = evaluate(out, readers(models))
+    assert again.n_reused == n_kept
+    assert again.n_read == 3 * (3 + 2 + 4) - n_kept
