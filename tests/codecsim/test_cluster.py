@@ -18,8 +18,12 @@ import pytest
 import codecsim
 from codecsim import cluster
 from codecsim.cluster import Cluster, ClusterError
+from codecsim.codecs import EncoderSettings
+from codecsim.corpus import Corpus
 from codecsim.errors import UsageError
 from codecsim.executors import WorkerDied
+from codecsim.grid import expand
+from codecsim.jobs import BatchResult
 from codecsim.parts import parts_folder
 from codecsim.store.verify import verify
 from tests.clips import carphone_faces, write_corpus
@@ -242,3 +246,48 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.M
     port = free_port()
     with scheduler(port), pytest.raises(ClusterError, match="has no worker, and none came within 0 s"):
         codecsim.sweep(corpus, out=tmp_path / "sweep.h5", cluster=Cluster(f"tcp://127.0.0.1:{port}"), **GRID)
+
+
+class _Future:
+    """A future that is done, one way or another."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> BatchResult:
+        return BatchResult(None, ())
+
+
+class _Client:
+    """A client whose scheduler forgets the first batch that it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def nthreads(self) -> dict[str, int]:
+        return {"worker": 1}
+
+    def run(self, *_: Any) -> dict[str, bool]:
+        return {"worker": True}
+
+    def submit(self, function: Any, work: Any, batch: Any, *_: Any, **__: Any) -> _Future:
+        self.given.append(batch)
+        return _Future("cancelled" if len(self.given) == 1 else "finished")
+
+    def cancel(self, futures: Any) -> None:
+        assert not futures
+
+
+def test_a_batch_that_the_scheduler_forgot_is_handed_out_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "wait", lambda *_, **__: None)
+    with Corpus(corpus) as opened:
+        jobs = expand(opened.sequences()[:2], [EncoderSettings()], [4], [30])
+    client = _Client()
+    outcomes = list(cluster.run_on(lambda: client, [(job,) for job in jobs], tmp_path, note=lambda said: None))
+    assert sorted(str(batch[0]) for batch, _ in outcomes) == sorted(map(str, jobs))
+    assert len(client.given) == 3
