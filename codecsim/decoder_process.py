@@ -15,11 +15,12 @@ import struct
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[4:]; from codecsim.decoder_process import serve; "
     "serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))"
 )
-_ASKED = struct.Struct("!Q")  # bytes of the header, which follows as JSON; then the packets
+_ASKED = struct.Struct("!QQQ")  # bytes of the header, which follows as JSON, of the packets' sizes, and of the packets
 _TOLD = struct.Struct("!?Q")  # whether frames follow, or a sentence that says why not; bytes of either
 
 
@@ -87,7 +88,7 @@ class DecoderProcess:
             As there; also if the stream crashes its decoder, or takes more than 4.3 GB, or 60 s and 50 ms a frame.
         """
         size = {"width": int(width), "height": int(height)}
-        header = json.dumps({"codec": codec, "sizes": [*map(len, packets)], **size}).encode()
+        header = json.dumps({"codec": codec, **size}).encode()
         seconds = self._seconds + _SECONDS_A_FRAME * len(packets)
         deadline = time.monotonic() + seconds
         with self._turn:
@@ -154,7 +155,9 @@ class _Child:
 
     def ask(self, header: bytes, packets: Sequence[bytes], deadline: float) -> None:
         self._socket.settimeout(_left(deadline))
-        self._socket.sendall(b"".join([_ASKED.pack(len(header)), header, *packets]))
+        sizes = array("q", map(len, packets))
+        lengths = _ASKED.pack(len(header), sizes.itemsize * len(sizes), sum(sizes))
+        self._socket.sendall(b"".join([lengths, header, sizes.tobytes(), *packets]))
 
     def answer(self, n_frame_bytes: int, deadline: float) -> tuple[bool, bytearray]:
         is_frames, n_bytes = _TOLD.unpack(_receive(self._socket, _TOLD.size, deadline))
@@ -214,10 +217,11 @@ def serve(name: str, descriptor: int, memory_bytes: int) -> None:
     _limit_memory(memory_bytes)
     with socket.socket(fileno=descriptor) as asking, suppress(EOFError, ConnectionError):
         while True:
-            (n_bytes,) = _ASKED.unpack(_receive(asking, _ASKED.size))
-            header = json.loads(_receive(asking, n_bytes))
-            data = bytes(_receive(asking, sum(header["sizes"])))
-            is_frames, told = _decoded(decoder, header, data)
+            lengths = _ASKED.unpack(_receive(asking, _ASKED.size))
+            header, sizes, data = (bytes(_receive(asking, n_bytes)) for n_bytes in lengths)
+            starts = accumulate(array("q", sizes), initial=0)
+            packets = [data[start:stop] for start, stop in pairwise(starts)]
+            is_frames, told = _decoded(decoder, packets, **json.loads(header))
             asking.sendall(_TOLD.pack(is_frames, len(told)))
             asking.sendall(told)
 
@@ -232,11 +236,10 @@ def _limit_memory(n_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def _decoded(decoder: Decode, asked: dict[str, Any], data: bytes) -> tuple[bool, memoryview | bytes]:
+def _decoded(
+    decoder: Decode, packets: list[bytes], codec: str, width: int, height: int
+) -> tuple[bool, memoryview | bytes]:
     """Whether there are frames, and these, or else why there are none."""
-    ends = np.cumsum(asked["sizes"], dtype=np.int64).tolist()
-    packets = [data[end - size : end] for end, size in zip(ends, asked["sizes"], strict=True)]
-    codec, width, height = asked["codec"], asked["width"], asked["height"]
     try:
         return True, decoder(packets, codec, width=width, height=height).reshape(-1).data
     except Exception as error:

@@ -9,8 +9,10 @@ import av.error
 
 from codecsim.atomic import replacing
 from codecsim.codecs import CODECS
-from codecsim.decode import Frames, decode
+from codecsim.decode import Frames
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecError, UsageError
+from codecsim.store.decoding import stored_frames
 from codecsim.store.sweep import Sweep
 
 _RAW_FORMATS = {"h264": "h264", "hevc": "hevc", "av1": "obu"}
@@ -31,13 +33,15 @@ def extract(sweep: Sweep, row: int, target: Path) -> int:
     ------
     UsageError
         If the suffix is none of these, or another codec's.
+    CodecError, StoreError
+        If decoded frames are asked for and cannot be had, or are others than when the stream was stored.
     """
     codec = CODECS[str(sweep.streams["codec"][row])]
     suffix = target.suffix.lower()
     packets = sweep.packets(row)
     if suffix == ".y4m":
-        size = {name: int(sweep.streams[name][row]) for name in ("width", "height")}
-        data = _y4m(decode(packets, codec.name, **size), _rate(sweep, row))
+        with DecoderProcess() as decoder:
+            data = _y4m(stored_frames(sweep, row, decoder.decode), _rate(sweep, row))
     elif suffix == ".bin" or (suffix == codec.suffix and codec.standard in _RAW_FORMATS):
         data = b"".join(packets)
     elif suffix in _CONTAINERS and (suffix != ".ivf" or codec.standard in ("vp9", "av1")):
