@@ -162,7 +162,7 @@ class _Child:
     def answer(self, n_frame_bytes: int, deadline: float) -> tuple[bool, bytearray]:
         is_frames, n_bytes = _TOLD.unpack(_receive(self._socket, _TOLD.size, deadline))
         if n_bytes != n_frame_bytes if is_frames else n_bytes > _MOST_TEXT:
-            raise EOFError  # it is out of its mind, and as good as dead
+            raise CodecError(f"the process that decodes answered with nonsense; {_ADVICE}")
         return is_frames, _receive(self._socket, n_bytes, deadline)
 
     def end(self, seconds: float) -> int:

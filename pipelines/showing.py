@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from codecsim.corpus import Sequence as Track
 from codecsim.decode import Decode
+from codecsim.errors import CodecsimError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
 from codecsim.scaling import downscale
@@ -116,7 +117,7 @@ def shown_in_groups(
     is_wanted: Callable[[str, str, int], bool],
     decode: Decode,
 ) -> Iterator[list[Shown]]:
-    """All that is asked for and wanted, in groups of one factor.
+    """All that is asked for and wanted, in groups of one factor; errors below after all that came before them.
 
     Parameters
     ----------
@@ -134,17 +135,23 @@ def shown_in_groups(
         If a corpus holds other frames than were coded, or a stream decodes to others than it did when it was stored.
     """
     group: list[Shown] = []
-    for shown in _shown(asked, files, every, is_wanted, decode):
-        if group and (shown is None or shown.scale != group[0].scale):
-            yield group
-            group = []
-        if shown is not None:
-            group.append(shown)
-            if sum(len(each.frames) for each in group) >= n_frames:
+    failure: CodecsimError | None = None
+    try:
+        for shown in _shown(asked, files, every, is_wanted, decode):
+            if group and (shown is None or shown.scale != group[0].scale):
                 yield group
                 group = []
+            if shown is not None:
+                group.append(shown)
+                if sum(len(each.frames) for each in group) >= n_frames:
+                    yield group
+                    group = []
+    except CodecsimError as error:
+        failure = error
     if group:
         yield group
+    if failure:
+        raise failure
 
 
 def _shown(
