@@ -1,5 +1,6 @@
 """Decoding beside this process: the same frames and errors; and this process lives, whatever becomes of the other."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -231,6 +233,15 @@ def test_extract_names_the_stream_that_crashes(crashing: str, small_sweep: Path,
         extract(sweep, 4, tmp_path / "a.y4m")
         frames = decode(sweep.packets(4), "x264", width=sweep.column("width")[4], height=sweep.column("height")[4])
     assert (tmp_path / "a.y4m").read_bytes().endswith(b"FRAME\n" + frames[-1].tobytes())
+
+
+def test_a_stream_of_an_unknown_codec_is_an_error(small_sweep: Path, tmp_path: Path) -> None:
+    forged = shutil.copy(small_sweep, tmp_path / "forged.h5")
+    with h5py.File(forged, "r+") as file:
+        file["streams/codec"][0] = b"h266"
+    for suffix in ("y4m", "264"):
+        said = codecsim("extract", forged, "0", tmp_path / f"a.{suffix}", exit_code=1)
+        assert "codec 'h266' is not known here; there are: x264" in refusal(said)
 
 
 # Streams cut at every byte, with bits flipped.
