@@ -191,9 +191,10 @@ def test_closing_ends_what_another_thread_waits_for() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     time.sleep(0.2)
+    begun = time.monotonic()
     process.close()
-    thread.join(5)
-    assert not thread.is_alive()
+    thread.join()
+    assert time.monotonic() - begun < 20
     assert len(errors) == 1
     with pytest.raises(CodecError, match="this decoder is closed; make another"):
         ask(process, b"")
