@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar, get_args
 
-from codecsim.errors import UsageError
+from codecsim.errors import CodecError, UsageError
 
 Mode = Literal["qp", "crf", "bitrate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -108,6 +108,13 @@ def codec_of(settings: EncoderSettings) -> Codec:
     """The registered codec that `settings` names; `UsageError` where there is none."""
     _one_of("codec", settings.codec, tuple(CODECS))
     return CODECS[settings.codec]
+
+
+def codec_of_stream(name: str) -> Codec:
+    """The registered codec that a stream says it is of; `CodecError` where there is none."""
+    if name not in CODECS:
+        raise CodecError(f"codec {name!r} is not known here; there are: {', '.join(CODECS)}")
+    return CODECS[name]
 
 
 def check_settings(settings: EncoderSettings) -> None:

@@ -1,16 +1,25 @@
 """A stream back to its LR frames, bit-exact, in memory, through PyAV."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from codecsim.codecs import CODECS
+from codecsim.codecs import codec_of_stream
 from codecsim.errors import CodecError
 from codecsim.planes import luma
 
 Frames = npt.NDArray[np.uint8]
+
+
+class Decode(Protocol):
+    """`decode`, or what does the same elsewhere."""
+
+    def __call__(self, packets: Sequence[bytes], codec: str, /, *, width: int, height: int) -> Frames:
+        """As `decode`."""
+
 
 _GRAY_FORMATS = frozenset({"gray", "yuv420p", "yuvj420p"})
 _MAX_PIXELS = 2**34
@@ -32,14 +41,14 @@ def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> 
     Raises
     ------
     CodecError
-        If the decoder fails, meets an error that it would conceal, or gives another number or size of frames. Damage
-        that leaves a valid stream is no error to a decoder (of 300 single flipped bits in x264 streams 137 were): the
-        digests of a sweep tell it.
+        If there is no such codec, or the decoder fails, meets an error that it would conceal, or gives another number
+        or size of frames. Damage that leaves a valid stream is no error to a decoder (of 300 single flipped bits in
+        x264 streams 137 were): the digests of a sweep tell it.
     """
     width, height = int(width), int(height)
     if len(packets) * width * height > _MAX_PIXELS:
         raise CodecError(f"{len(packets)} frames of {width}×{height} are more than this decoder takes at once")
-    context = av.VideoCodecContext.create(CODECS[codec].decoder, "r")
+    context = av.VideoCodecContext.create(codec_of_stream(codec).decoder, "r")
     assert isinstance(context, av.VideoCodecContext)
     context.thread_count = 1
     context.options = {"err_detect": "explode"}

@@ -1,24 +1,21 @@
 """Where jobs run: in this process, or in worker processes of their own."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from threading import Thread
 from typing import TypeVar
 
 from codecsim.errors import CodecsimError
+from codecsim.processes import ONE_BLAS_THREAD, end_with, no_interrupt
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
 _TRIES = 2
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerDied(CodecsimError, RuntimeError):  # noqa: N818, what happened
@@ -64,7 +61,7 @@ def _run_processes(
     with _one_blas_thread():
         while True:
             lifeline, held = context.Pipe(duplex=False)
-            pool = ProcessPoolExecutor(workers, context, _end_with, (lifeline,))
+            pool = ProcessPoolExecutor(workers, context, end_with, (lifeline,))
             in_flight: dict[Future[Outcome], tuple[Task, int]] = {}
             broken: list[tuple[Task, int]] = []
             is_broken = False
@@ -77,7 +74,7 @@ def _run_processes(
                         if queued is None:
                             break
                         try:
-                            with _no_interrupt():
+                            with no_interrupt():
                                 in_flight[pool.submit(function, queued[0])] = queued
                         except BrokenProcessPool:  # an idle worker died
                             retries.append(queued)
@@ -111,16 +108,6 @@ def _run_processes(
                     retries.append((task, tries))
 
 
-def _end_with(lifeline: "Connection[object, object]") -> None:
-    """Let this worker end when the other end of `lifeline` is closed: when its parent is interrupted, or killed."""
-
-    def watch() -> None:
-        lifeline.poll(None)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
 @contextmanager
 def _remembered_interrupts() -> Iterator[Callable[[], None]]:
     """Yield what raises a Ctrl-C that struck in a callback, of a weak reference of h5py for instance.
@@ -147,20 +134,10 @@ def _remembered_interrupts() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back; workers started meanwhile never get it, so that it is this process that ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
 def _one_blas_thread() -> Iterator[None]:
-    """Spawned workers read these when they import NumPy: one thread each, since each has a core."""
-    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
-    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+    """Spawned workers inherit the environment of this process, and cannot be given one of their own."""
+    before = {name: os.environ.get(name) for name in ONE_BLAS_THREAD}
+    os.environ.update(ONE_BLAS_THREAD)
     try:
         yield
     finally:

@@ -8,9 +8,11 @@ import av
 import av.error
 
 from codecsim.atomic import replacing
-from codecsim.codecs import CODECS
-from codecsim.decode import Frames, decode
+from codecsim.codecs import Codec, codec_of_stream
+from codecsim.decode import Frames
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecError, UsageError
+from codecsim.store.decoding import stored_frames
 from codecsim.store.sweep import Sweep
 
 _RAW_FORMATS = {"h264": "h264", "hevc": "hevc", "av1": "obu"}
@@ -31,17 +33,21 @@ def extract(sweep: Sweep, row: int, target: Path) -> int:
     ------
     UsageError
         If the suffix is none of these, or another codec's.
+    CodecError
+        If its codec is not known, or it cannot be decoded where decoded frames are asked for.
+    StoreError
+        If these are others than when it was stored.
     """
-    codec = CODECS[str(sweep.streams["codec"][row])]
+    codec = codec_of_stream(str(sweep.streams["codec"][row]))
     suffix = target.suffix.lower()
     packets = sweep.packets(row)
     if suffix == ".y4m":
-        size = {name: int(sweep.streams[name][row]) for name in ("width", "height")}
-        data = _y4m(decode(packets, codec.name, **size), _rate(sweep, row))
+        with DecoderProcess() as decoder:
+            data = _y4m(stored_frames(sweep, row, decoder.decode), _rate(sweep, row))
     elif suffix == ".bin" or (suffix == codec.suffix and codec.standard in _RAW_FORMATS):
         data = b"".join(packets)
     elif suffix in _CONTAINERS and (suffix != ".ivf" or codec.standard in ("vp9", "av1")):
-        data = _container(sweep, row, packets, _CONTAINERS[suffix])
+        data = _container(sweep, row, packets, codec, _CONTAINERS[suffix])
     else:
         raise UsageError(
             f"cannot write {codec.name} as {target.suffix or 'a file without suffix'}: "
@@ -63,9 +69,8 @@ def _y4m(frames: Frames, rate: Fraction) -> bytes:
     return header.encode() + b"".join(b"FRAME\n" + frame.tobytes() for frame in frames)
 
 
-def _container(sweep: Sweep, row: int, packets: list[bytes], name: str) -> bytes:
+def _container(sweep: Sweep, row: int, packets: list[bytes], codec: Codec, name: str) -> bytes:
     table = sweep.packet_table(row)
-    codec = CODECS[str(sweep.streams["codec"][row])]
     target, rate = io.BytesIO(), _rate(sweep, row)
     try:
         with av.open(target, "w", format=name) as container:

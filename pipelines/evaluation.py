@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.corpus import Corpus
+from codecsim.decode import Decode
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import StoreError, UsageError
 from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
@@ -124,10 +126,14 @@ class Evaluation:
 
     @contextmanager
     def reading(self, asked: Asked, folder: Path) -> Iterator[Follow]:
-        """Read the streams of the files that one hands over; when the context is left, all is read, and kept."""
+        """Read the streams of the files that one hands over; when the context is left, all is read, and kept.
+
+        Streams are decoded in a process of their own: one that cannot be decoded ends reading with an error that names
+        it, and what was read before is kept.
+        """
         files = Files()
-        with ThreadPoolExecutor(1, "codecsim-reading") as executor:
-            reading = executor.submit(self._read_all, asked, files, folder)
+        with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
+            reading = executor.submit(self._read_all, asked, files, folder, decoder.decode)
 
             def take(path: Path) -> None:
                 if reading.done():
@@ -140,9 +146,10 @@ class Evaluation:
                 _await(reading)
             except BaseException:
                 files.stop()
+                decoder.close()
                 raise
 
-    def _read_all(self, asked: Asked, files: Files, folder: Path) -> None:
+    def _read_all(self, asked: Asked, files: Files, folder: Path, decode: Decode) -> None:
         saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
 
         def is_wanted(sequence: str, key: str, scale: int) -> bool:
@@ -152,18 +159,22 @@ class Evaluation:
             n_shown += not lacking
             return bool(lacking)
 
-        groups = shown_in_groups(asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted)
-        with ThreadPoolExecutor(1, "codecsim-decoding") as decoder:
-            ahead = decoder.submit(next, groups, None)
-            while (group := ahead.result()) is not None and not files.are_stopped:
-                ahead = decoder.submit(next, groups, None)
-                self._read(group)
-                n_shown += len(group)
-                self._progress("recognising", n_shown, len(asked))
-                if time.monotonic() - saved >= _SAVE_SECONDS:
-                    self._save(folder)
-                    saved = time.monotonic()
-        self._save(folder)
+        groups = shown_in_groups(
+            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decode=decode
+        )
+        try:
+            with ThreadPoolExecutor(1, "codecsim-decoding") as executor:
+                ahead = executor.submit(next, groups, None)
+                while (group := ahead.result()) is not None and not files.are_stopped:
+                    ahead = executor.submit(next, groups, None)
+                    self._read(group)
+                    n_shown += len(group)
+                    self._progress("recognising", n_shown, len(asked))
+                    if time.monotonic() - saved >= _SAVE_SECONDS:
+                        self._save(folder)
+                        saved = time.monotonic()
+        finally:
+            self._save(folder)
 
     def _readers(self, key: str, scale: int) -> list[tuple[Network, Predictor]]:
         """Networks that some frames are shown to; HR frames are shown to all, for fidelity is measured against them."""

@@ -3,7 +3,6 @@
 Frames are fetched a file of streams at a time, in the order in which these are handed over, while the sweep runs.
 """
 
-import hashlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.corpus import Sequence as Track
-from codecsim.decode import decode
-from codecsim.errors import StoreError
+from codecsim.decode import Decode
+from codecsim.errors import CodecsimError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
 from codecsim.scaling import downscale
 from codecsim.store import Sweep
+from codecsim.store.decoding import stored_frames
 from pipelines.readings import UNCODED
 
 Frames = npt.NDArray[np.uint8]
@@ -109,9 +109,15 @@ class Files:
 
 
 def shown_in_groups(
-    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: Callable[[str, str, int], bool]
+    asked: Asked,
+    files: Files,
+    *,
+    every: int,
+    n_frames: int,
+    is_wanted: Callable[[str, str, int], bool],
+    decode: Decode,
 ) -> Iterator[list[Shown]]:
-    """All that is asked for and wanted, in groups of one factor.
+    """All that is asked for and wanted, in groups of one factor; errors below after all that came before them.
 
     Parameters
     ----------
@@ -119,28 +125,37 @@ def shown_in_groups(
     every : every so many frames are shown
     n_frames : that make a group; one that waits for more is not kept back when none come for a moment
     is_wanted : asked with sequence, key and factor before frames are fetched
+    decode : where streams are decoded
 
     Raises
     ------
+    CodecError
+        If a stream cannot be decoded.
     StoreError
         If a corpus holds other frames than were coded, or a stream decodes to others than it did when it was stored.
     """
     group: list[Shown] = []
-    for shown in _shown(asked, files, every, is_wanted):
-        if group and (shown is None or shown.scale != group[0].scale):
-            yield group
-            group = []
-        if shown is not None:
-            group.append(shown)
-            if sum(len(each.frames) for each in group) >= n_frames:
+    failure: CodecsimError | None = None
+    try:
+        for shown in _shown(asked, files, every, is_wanted, decode):
+            if group and (shown is None or shown.scale != group[0].scale):
                 yield group
                 group = []
+            if shown is not None:
+                group.append(shown)
+                if sum(len(each.frames) for each in group) >= n_frames:
+                    yield group
+                    group = []
+    except CodecsimError as error:
+        failure = error
     if group:
         yield group
+    if failure:
+        raise failure
 
 
 def _shown(
-    asked: Asked, files: Files, every: int, is_wanted: Callable[[str, str, int], bool]
+    asked: Asked, files: Files, every: int, is_wanted: Callable[[str, str, int], bool], decode: Decode
 ) -> Iterator[Shown | None]:
     for scale in sorted({1, *asked.scales}):
         for track in asked.tracks:
@@ -159,15 +174,4 @@ def _shown(
                 if identity in asked.streams and identity not in seen:
                     seen.add(identity)
                     if is_wanted(*identity, int(scales[row])):
-                        yield Shown(*identity, int(scales[row]), _decoded(sweep, row)[::every])
-
-
-def _decoded(sweep: Sweep, row: int) -> Frames:
-    codec, digest = (str(sweep.column(name)[row]) for name in ("codec", "decoded_sha256"))
-    width, height = (int(sweep.column(name)[row]) for name in ("width", "height"))
-    frames = decode(sweep.packets(row), codec, width=width, height=height)
-    if hashlib.sha256(frames.data).hexdigest() != digest:
-        raise StoreError(
-            f"{sweep.path}: {sweep.name(row)} decodes to other frames than when it was stored; see codecsim verify"
-        )
-    return frames
+                        yield Shown(*identity, int(scales[row]), stored_frames(sweep, row, decode)[::every])

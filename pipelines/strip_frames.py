@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.corpus import Corpus
-from codecsim.decode import decode
+from codecsim.decode import Decode
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
 from codecsim.store import Sweep
+from codecsim.store.decoding import stored_frames
 from pipelines.readings import UNCODED, Networks, Readings
 from pipelines.selection import one_coding
 from pipelines.strips import Strip
@@ -50,10 +52,12 @@ def strips(
     ------
     UsageError
         If there is no such sequence, label, frame or value, or nothing was read.
+    CodecError, StoreError
+        If a stream cannot be decoded, or decodes to other frames than when it was stored.
     """
     if len(sequences) > 1:
         raise UsageError(f"strips show one sequence, and {len(sequences)} were named")
-    with Sweep(file) as sweep:
+    with Sweep(file) as sweep, DecoderProcess() as decoder:
         readings = Readings(sweep)
         told = _label(readings, label)
         name = _sequence(readings, sequences)
@@ -65,7 +69,7 @@ def strips(
             hr = corpus.frames(name, at, at + 1)
         values = _values(held, qp)
         networks = [readings.of(method, each) for method, each in readings.methods if each == told]
-        scene = _Scene(sweep, networks, name, at, hr, truth)
+        scene = _Scene(sweep, decoder.decode, networks, name, at, hr, truth)
         scales = sorted({each.scale for each in held})
         return [scene.strip([each for each in held if each.scale == s], values) for s in scales]
 
@@ -127,6 +131,7 @@ class _Scene:
     """One frame of one sequence, and who read it."""
 
     sweep: Sweep
+    decode: Decode
     networks: Sequence[Networks]
     name: str
     at: int
@@ -155,8 +160,7 @@ class _Scene:
         return int(rows[0])
 
     def _decoded(self, row: int) -> Frames:
-        size = {side: int(self.sweep.column(side)[row]) for side in ("width", "height")}
-        return decode(self.sweep.packets(row), str(self.sweep.column("codec")[row]), **size)[self.at : self.at + 1]
+        return stored_frames(self.sweep, row, self.decode)[self.at : self.at + 1]
 
     def _reads(self, networks: Networks, shown: Sequence[tuple[str, int]]) -> bool:
         return any(networks.have(self.name, key, scale) for key, scale in shown[1:])

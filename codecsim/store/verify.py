@@ -14,7 +14,8 @@ import numpy as np
 from codecsim.bitstream import count_bits
 from codecsim.codecs import CODECS, EncoderSettings
 from codecsim.corpus import HR_SIDE
-from codecsim.decode import decode
+from codecsim.decode import Decode, decode
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecsimError
 from codecsim.executors import WorkerDied, run
 from codecsim.grid import content_key
@@ -40,6 +41,10 @@ def verify(
 ) -> list[Problem]:
     """Check every stream of a sweep: digest, ledger, packets, derived columns, what decoding gives; and look for gaps.
 
+    A stream that crashes its decoder is a problem like others. One worker decodes in a process beside this one. Several
+    are processes themselves: one that crashes is a problem of all the rows that it had in hand, and nothing limits the
+    time and memory that it takes.
+
     Returns
     -------
     problems : empty where everything is as the file says
@@ -54,14 +59,16 @@ def verify(
         problems = _whole(sweep) + _incomplete(sweep)
     tasks = [range(start, min(start + _ROWS_A_TASK, n_streams)) for start in range(0, n_streams, _ROWS_A_TASK)]
     done = 0
-    for rows, outcome in run(partial(_verify_rows, Path(path)), tasks, workers=workers):
-        if isinstance(outcome, WorkerDied):
-            problems.append(Problem(rows[0], f"rows {rows[0]} to {rows[-1]}", str(outcome)))
-        else:
-            problems += outcome
-        done += len(rows)
-        if progress:
-            progress("verifying", done, n_streams)
+    with DecoderProcess() as decoder:
+        check = partial(_verify_rows, Path(path), decoder.decode if workers == 1 else decode)
+        for rows, outcome in run(check, tasks, workers=workers):
+            if isinstance(outcome, WorkerDied):
+                problems.append(Problem(rows[0], f"rows {rows[0]} to {rows[-1]}", str(outcome)))
+            else:
+                problems += outcome
+            done += len(rows)
+            if progress:
+                progress("verifying", done, n_streams)
     return sorted(problems, key=lambda problem: problem.row)
 
 
@@ -102,19 +109,19 @@ def _incomplete(sweep: Sweep) -> list[Problem]:
     return [Problem(-1, name, "was asked for and is not there") for name in missing]
 
 
-def _verify_rows(path: Path, rows: range) -> list[Problem]:
+def _verify_rows(path: Path, decode: Decode, rows: range) -> list[Problem]:
     problems = []
     with Sweep(path) as sweep:
         for row in rows:
             try:
-                found = _differences(sweep, row)
+                found = _differences(sweep, row, decode)
             except CodecsimError as error:
                 found = [str(error)]
             problems += [Problem(row, sweep.name(row), what) for what in found]
     return problems
 
 
-def _differences(sweep: Sweep, row: int) -> list[str]:
+def _differences(sweep: Sweep, row: int, decode: Decode) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
         return [f"codec {stored['codec']!r} is not known here"]

@@ -21,10 +21,10 @@ Streams = dict[tuple[str, str], dict[str, object]]
 
 
 @contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: object, program: Sequence[str] = PROGRAM) -> Iterator[subprocess.Popen[str]]:
     """A `codecsim` process at the head of its own process group; the group is killed at the end."""
     process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,9 +60,12 @@ def wait_for(happened: Callable[[], object], what: str, timeout: float = 30, eve
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Worker processes of a sweep: those of its group that multiprocessing spawned to work."""
-    return [
-        pid for pid, command in _group(process.pid).items() if pid != process.pid and "multiprocessing-fork" in command
-    ]
+    return _others(process, "multiprocessing-fork")
+
+
+def decoders_of(process: subprocess.Popen[str]) -> list[int]:
+    """Processes of its group that decode for a process."""
+    return _others(process, "_process import serve")
 
 
 def n_parts(out: Path) -> int:
@@ -97,6 +100,10 @@ def streams(out: Path) -> Streams:
 def names(folder: Path) -> list[str]:
     """Everything that lies in a folder, hidden files too."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def _others(process: subprocess.Popen[str], mark: str) -> list[int]:
+    return [pid for pid, command in _group(process.pid).items() if pid != process.pid and mark in command]
 
 
 def _group(leader: int) -> dict[int, str]:

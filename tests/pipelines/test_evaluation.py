@@ -216,11 +216,9 @@ def test_an_error_while_reading_ends_the_sweep_and_keeps_what_is_finished(
         with pytest.raises(PatienceError, match="out of patience"):
             sweep(corpus, out=out, readers=readers(models), **GRID)
     assert not out.exists()
-    kept = [path for path in part_files(parts_folder(out)) if path.name.startswith("predictions-")]
-    assert bool(kept) == (after > 3)
     _, evaluation = sweep(corpus, out=out, readers=readers(models), **GRID)
     assert evaluation is not None
-    assert evaluation.n_reused >= after - 3
+    assert evaluation.n_reused == after
     assert evaluation.n_read + evaluation.n_reused == 27
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
     assert verify(out) == []

@@ -1,0 +1,141 @@
+"""Streams that crash or occupy their decoder while networks read a sweep; and the end of those who wait for one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from codecsim.decode import Decode
+from codecsim.decoder_process import DecoderProcess
+from codecsim.errors import CodecError
+from codecsim.parts import parts_folder
+from codecsim.simulator import sweep as encode_sweep
+from codecsim.store import Sweep
+from codecsim.store.verify import verify
+from pipelines.sweep import Readers, evaluate
+from tests.codecsim.decoders import HANGS, TROUBLE, crash_on_one, hang_on_one
+from tests.faults.sweeps import decoders_of, ended, signal_group, started, wait_for
+from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR, save_small, write_corpus
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="watches processes through /proc")
+
+_WAITS = """
+from codecsim.decoder_process import DecoderProcess
+from tests.codecsim.decoders import misbehave
+
+with DecoderProcess(_decode=misbehave) as process:
+    process.decode([b""], "x264", width=2, height=2)
+    print("started", flush=True)
+    process.decode([b"spin"], "x264", width=2, height=2)
+"""
+
+
+@contextmanager
+def waiting() -> Iterator[subprocess.Popen[str]]:
+    """A process that waits for a decoder that never comes back."""
+    with started(_WAITS, program=[sys.executable, "-c"]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        assert len(decoders_of(process)) == 1
+        time.sleep(0.2)  # the next stream is in the decoder
+        yield process
+
+
+@needs_proc
+def test_a_decoder_does_not_outlive_a_process_that_is_killed_alone() -> None:
+    with waiting() as process:
+        process.kill()
+        process.wait()
+        wait_for(lambda: not decoders_of(process), "the end of the decoder", timeout=5)
+
+
+@needs_proc
+def test_an_interrupt_is_for_the_process_that_waits_and_not_for_its_decoder() -> None:
+    with waiting() as process:
+        os.kill(decoders_of(process)[0], signal.SIGINT)
+        time.sleep(0.2)
+        assert process.poll() is None
+        signal_group(process, signal.SIGINT)
+        said = ended(process, timeout=5)
+        assert decoders_of(process) == []
+    assert said.exit_code == -signal.SIGINT
+    assert said.stderr.count("Traceback") == 1
+    assert said.stderr.endswith("KeyboardInterrupt\n")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name in (SMALL_HR, SMALL_3, SMALL_4):
+        save_small(folder, name)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A sweep that no network has read: three people, two factors, two QPs."""
+    corpus, out = write_corpus(tmp_path / "corpus.h5"), tmp_path / "sweep.h5"
+    encode_sweep(corpus, out=out, scales=[3, 4], qp=[24, 36], workers=1)
+    return out
+
+
+def readers(models: Path) -> Readers:
+    return Readers(names=(SMALL_HR, SMALL_3, SMALL_4), models=models, seeds=(0,), device="cpu", every=2)
+
+
+@contextmanager
+def hostile(out: Path, row: int, decode: Decode) -> Iterator[str]:
+    """Let evaluation decode with `decode`, which misbehaves on one stream; its name."""
+    with pytest.MonkeyPatch.context() as patch, Sweep(out) as sweep:
+        patch.setenv(TROUBLE, str(sweep.column("stream_sha256")[row]))
+        patch.setattr("pipelines.evaluation.DecoderProcess", partial(DecoderProcess, _decode=decode))
+        yield sweep.name(row)
+
+
+def last_to_be_read(out: Path) -> int:
+    """Streams are read by factor, in the order of the file."""
+    with Sweep(out) as sweep:
+        return int(max(range(len(sweep)), key=lambda row: (sweep.column("scale")[row], row)))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_stream_that_crashes_its_decoder_ends_evaluation_and_costs_nothing_else(out: Path, models: Path) -> None:
+    with (
+        hostile(out, last_to_be_read(out), crash_on_one) as name,
+        pytest.raises(CodecError, match=f"sweep.h5: {name}: x264: the process that decoded it crashed"),
+    ):
+        evaluate(out, readers(models))
+    again = evaluate(out, readers(models))
+    assert (again.n_read, again.n_reused) == (1, 26)
+    assert verify(out) == []
+    assert not parts_folder(out).exists()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_interrupt_does_not_wait_for_a_stream_that_occupies_its_decoder(
+    out: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = out.with_name("hangs")
+    monkeypatch.setenv(HANGS, str(hangs))
+    struck = []
+
+    def strike() -> None:
+        wait_for(hangs.exists, "the stream")
+        struck.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=strike).start()
+    with hostile(out, last_to_be_read(out), hang_on_one), pytest.raises(KeyboardInterrupt):
+        evaluate(out, readers(models))
+    assert time.monotonic() - struck[0] < 10
+    again = evaluate(out, readers(models))
+    assert again.n_read + again.n_reused == 27
+    assert again.n_reused > 0
