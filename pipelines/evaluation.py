@@ -37,7 +37,7 @@ from recognition.inference import Predictor
 EVERY = {"cpu": 25, "cuda": 1}
 """Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
 
-_GROUP_FRAMES = {"cpu": 256, "cuda": 16_384}
+_GROUP_FRAMES = {"cpu": 512, "cuda": 16_384}
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 

@@ -113,6 +113,15 @@ def test_where_batches_are_filled_up_predictions_are_the_same_to_the_last_bit() 
     close(wanted, Predictor(network, batch=10)(frames))
 
 
+def test_what_fills_a_batch_up_is_told_of_nobody() -> None:
+    """Frames of another size end a batch that is not full, and others follow it."""
+    network = Watched()
+    sequences = [noise(3), noise(5, 32), noise(2), noise(6, 32)]
+    told = list(Predictor(network, batch=4, pads=True).stream(sequences))
+    for found, frames in zip(told, sequences, strict=True):
+        close(found, expected(network, frames))
+
+
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
     network = nn.Sequential(SmallNetwork(1), nn.Dropout(0.5)).train()
     frames = noise(6)
