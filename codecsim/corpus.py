@@ -31,7 +31,18 @@ import numpy.typing as npt
 
 from codecsim.atomic import sweep_leftovers
 from codecsim.errors import CodecsimError, StoreError, UsageError
-from codecsim.hdf5 import DAMAGE, attribute, is_name, is_stored, member, open_hdf5, put_attributes, replacing_hdf5, text
+from codecsim.hdf5 import (
+    DAMAGE,
+    attribute,
+    is_name,
+    is_stored,
+    member,
+    members,
+    open_hdf5,
+    put_attributes,
+    replacing_hdf5,
+    text,
+)
 
 SCHEMA = "codecsim-corpus"
 SCHEMA_VERSION = 1
@@ -114,7 +125,7 @@ class Corpus:
     def sequences(self) -> list[Sequence]:
         """All sequences, by name, in the order in which they were written."""
         with self._damage("the list of sequences"):
-            names = list(self._sequences)
+            names = members(self._sequences)
         return [self.sequence(name) for name in names]
 
     def sequence(self, name: str) -> Sequence:
@@ -134,7 +145,7 @@ class Corpus:
                     preparation=attribute(group, "preparation", ""),
                     recording=attribute(group, "recording", ""),
                     digest=attribute(group, "digest"),
-                    tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
+                    tasks=tuple(members(labels)) if isinstance(labels, h5py.Group) else (),
                 )
             except (KeyError, ValueError, TypeError) as error:
                 raise StoreError(f"{self.path}: sequence {name!r} lacks a needed attribute: {error}") from error
@@ -164,7 +175,7 @@ class Corpus:
         """What else is known of each frame of a sequence."""
         with self._damage(f"series of {name!r}"):
             found = member(self._group(name)[0], "series")
-            return tuple(found) if isinstance(found, h5py.Group) else ()
+            return tuple(members(found)) if isinstance(found, h5py.Group) else ()
 
     def series(self, name: str, series: str) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
         """Values of one series, float32, shape=(T, K), and the names of its K columns."""

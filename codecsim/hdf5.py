@@ -152,6 +152,20 @@ def member(group: object, name: str) -> Any:
     return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else None
 
 
+def members(group: h5py.Group) -> list[str]:
+    """Names of all that a group holds.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no UTF-8: h5py gives it as bytes.
+    """
+    names = list(group)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name that is not UTF-8")
+    return names
+
+
 def is_stored(dataset: object) -> bool:
     """Whether this is a dataset that lies in its own file, and holds no less than it claims, so that it can be read.
 

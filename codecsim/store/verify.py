@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codecsim.bitstream import count_bits
-from codecsim.codecs import CODECS, EncoderSettings
+from codecsim.codecs import CODECS, MODES, EncoderSettings
 from codecsim.corpus import HR_SIDE
 from codecsim.decode import decode
 from codecsim.errors import CodecsimError
@@ -85,6 +85,8 @@ def _incomplete(sweep: Sweep) -> list[Problem]:
     """Jobs that the file was asked for and does not hold."""
     streams, held = sweep.streams, set()
     for row in range(len(sweep)):
+        if streams["mode"][row] not in MODES:
+            continue
         known = (str(streams[name][row]) for name in ("sequence", "codec", "options", "mode"))
         value = float(streams[value_column(str(streams["mode"][row]))][row])
         held.add((*known, int(streams["scale"][row]), value))
@@ -118,6 +120,8 @@ def _differences(sweep: Sweep, row: int) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
         return [f"codec {stored['codec']!r} is not known here"]
+    if stored["mode"] not in MODES:
+        return [f"mode {stored['mode']!r} is not known here"]
     digests = sweep.digests.get(str(stored["sequence"]), set())
     forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
     found = ["its key is not that of what it claims to be"] if forged else []
