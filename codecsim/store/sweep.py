@@ -293,8 +293,8 @@ def value_column(mode: str) -> str:
     """Name of the column that holds the operating value of a rate-control mode; `StoreError` where it is none."""
     if mode not in _VALUE_COLUMNS:
         raise StoreError(
-            f"rate-control mode {mode!r} in a sweep file; there are {', '.join(_VALUE_COLUMNS)}: it is damaged, or of a "
-            "newer codecsim"
+            f"rate-control mode {mode!r} in a sweep file; there are {', '.join(_VALUE_COLUMNS)}: the file is damaged, "
+            "or of a newer codecsim"
         )
     return _VALUE_COLUMNS[mode]
 

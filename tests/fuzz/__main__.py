@@ -32,6 +32,7 @@ _COLUMNS = (
 @click.option("--limit-seconds", default=LIMIT_SECONDS, show_default=True, help="Longer than this is a hang.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for inputs that find something.")
 def main(
+    *,
     seconds: float,
     inputs: int | None,
     names: Sequence[str],

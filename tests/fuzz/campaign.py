@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import target_of
 
 LIMIT_SECONDS = 10.0
 """Longest that one input may take, its making included."""
@@ -156,10 +156,10 @@ class Campaign:
         alike = sum(each.what == answer["what"] for each in tally.findings)
         path = None
         if self._out is not None and alike < _KEPT_OF_A_KIND:
-            suffix = TARGETS[tally.target].suffix
+            target = target_of(tally.target)
             self._out.mkdir(parents=True, exist_ok=True)
-            path = self._out / f"{tally.target}-{seed}-{index}{suffix}"
-            shutil.copy(self._folder / f"input{suffix}", path)
+            path = self._out / f"{target.name}-{seed}-{index}{target.suffix}"
+            shutil.copy(self._folder / f"input{target.suffix}", path)
             path.with_suffix(".txt").write_text(f"{answer['kind']}: {answer['what']}\n\n{answer.get('trace', '')}")
         return Finding(tally.target, seed, index, answer["kind"], answer["what"], path, answer.get("trace", ""))
 

@@ -1,7 +1,8 @@
 """The process that is sacrificed: reads requests, makes inputs, judges them, answers. Run by `tests.fuzz.campaign`.
 
-A request and an answer are a line of JSON each; one line more says that the seeds of a target are made. The input lies in the folder before it is judged, so that it is there
-when this process is not. Memory is limited to what the process takes for good files and `MEMORY_BYTES` more.
+A request and an answer are a line of JSON each; one line more says that the seeds of a target are made. The input lies
+in the folder before it is judged, so that it is there when this process is not. Memory is limited to what the process
+takes for good files and `MEMORY_BYTES` more.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz.targets import TARGETS, Judge, Target
+from tests.fuzz.targets import Judge, Target, target_of
 
 MEMORY_BYTES = 2**29
 """Address space that an input may take beyond what its seeds take."""
@@ -36,7 +37,7 @@ def main(folder: Path) -> None:
     warm: dict[str, list[bytes]] = {}
     for line in sys.stdin:
         request = json.loads(line)
-        target = TARGETS[request["target"]]
+        target = target_of(request["target"])
         if target.name not in warm:
             _limit(None)
             warm[target.name] = _warmed(target, folder)

@@ -5,6 +5,7 @@ goes on to the next way of reading; whatever else is raised is a finding, and so
 """
 
 import contextlib
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -269,7 +270,8 @@ _BOXES = (
     "frame;person;x;y;w;h\n0;a;1;2;30;40\n0;b;1;2;30;40\n2;a;1;2;30;40\n",
 )
 _ARFF = (
-    "@relation GOLD\n\n@attribute Instance_name string\n@attribute 'frameTime' numeric\n@attribute GoldStandard numeric\n"
+    "@relation GOLD\n\n@attribute Instance_name string\n@attribute 'frameTime' numeric\n"
+    "@attribute GoldStandard numeric\n"
     "@data\n% a comment\ndev_1,0.00,0.1\n'dev_1',0.04,?\n\"dev_1\",0.08,-0.5\n"
 )
 _XML = (
@@ -421,3 +423,9 @@ def _targets() -> Iterator[Target]:
 
 
 TARGETS = {target.name: target for target in _targets()}
+
+
+def target_of(name: str) -> Target:
+    """The target of a name, which is that of one above, or ``module:attribute``."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute) if attribute else TARGETS[name]

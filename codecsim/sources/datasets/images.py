@@ -44,8 +44,8 @@ def read_gray(path: Path) -> Pixels:
     Raises
     ------
     SourceError
-        If the file is missing, damaged, cut short, of another format, has more than `MAX_PIXELS` pixels or more than there
-        is memory for, or pixels that are no colours of 8 or 16 bits.
+        If the file is missing, damaged, cut short, of another format, has more than `MAX_PIXELS` pixels or more than
+        there is memory for, or pixels that are no colours of 8 or 16 bits.
     """
     try:
         with path.open("rb") as file, warnings.catch_warnings():
