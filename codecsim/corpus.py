@@ -133,6 +133,7 @@ class Corpus:
         with self._damage(f"sequence {name!r}"):
             group, frames = self._group(name)
             labels = member(group, "labels")
+            tasks = tuple(members(labels)) if isinstance(labels, h5py.Group) else ()
             try:
                 described = Sequence(
                     corpus=self.path,
@@ -145,7 +146,7 @@ class Corpus:
                     preparation=attribute(group, "preparation", ""),
                     recording=attribute(group, "recording", ""),
                     digest=attribute(group, "digest"),
-                    tasks=tuple(members(labels)) if isinstance(labels, h5py.Group) else (),
+                    tasks=tasks,
                 )
             except (KeyError, ValueError, TypeError) as error:
                 raise StoreError(f"{self.path}: sequence {name!r} lacks a needed attribute: {error}") from error

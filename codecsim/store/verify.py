@@ -119,9 +119,9 @@ def _verify_rows(path: Path, rows: range) -> list[Problem]:
 def _differences(sweep: Sweep, row: int) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
-        return [f"codec {stored['codec']!r} is not known here"]
+        return [f"codec {str(stored['codec'])!r} is not known here"]
     if stored["mode"] not in MODES:
-        return [f"mode {stored['mode']!r} is not known here"]
+        return [f"mode {str(stored['mode'])!r} is not known here"]
     digests = sweep.digests.get(str(stored["sequence"]), set())
     forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
     found = ["its key is not that of what it claims to be"] if forged else []

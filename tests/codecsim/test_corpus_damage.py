@@ -274,6 +274,18 @@ class TestHostileCorpus:
             with pytest.raises(StoreError, match=r"series/pose of 'zoe' (is damaged|are no list of names)"):
                 corpus.series("zoe", "pose")
 
+    @pytest.mark.parametrize("group", ["sequences", "sequences/zoe/labels", "sequences/zoe/series"])
+    def test_names_that_are_no_text(self, path, group):
+        """h5py gives these as bytes."""
+
+        def edit(file: h5py.File) -> None:
+            held = file[group]
+            held.id.links.create_soft(b"\xff\xfe", b"nowhere")
+
+        edited(path, edit)
+        with pytest.raises(StoreError, match=r"is damaged \(a name that is not UTF-8\)"):
+            read_everything(path)
+
     def test_a_series_with_other_columns_than_it_names(self, path):
         edited(path, lambda file: file["sequences/zoe/series/pose"].attrs.update({"columns": '["yaw"]'}))
         with Corpus(path) as corpus, pytest.raises(StoreError, match="no series/pose with a row a frame"):
