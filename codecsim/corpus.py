@@ -34,6 +34,7 @@ from codecsim.errors import CodecsimError, StoreError, UsageError
 from codecsim.hdf5 import (
     DAMAGE,
     attribute,
+    check_heaps,
     is_name,
     is_stored,
     member,
@@ -157,7 +158,7 @@ class Corpus:
     def attribute(self, name: str) -> str:
         """An attribute of the whole corpus, as text; "" where it has none of this name."""
         with self._damage(f"attribute {name!r}"):
-            return text(self._file.attrs.get(name, ""))
+            return text(attribute(self._file, name, ""))
 
     def frames(self, name: str, start: int = 0, stop: int | None = None) -> Frames:
         """HR frames `start` (inclusive) to `stop` (exclusive) of a sequence: uint8, shape=(T, 96, 96)."""
@@ -195,6 +196,7 @@ class Corpus:
         """Copy the sequence `name` as it is into a group of another file."""
         self.sequence(name)
         with self._damage(f"sequence {name!r}"):
+            check_heaps(self._file)
             self._file.copy(f"sequences/{name}", group)
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
@@ -226,7 +228,7 @@ class Corpus:
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
             return np.asarray(found[:])
 
-    def _names(self, name: str, keys: tuple[str, ...], attribute: str) -> tuple[str, ...]:
+    def _names(self, name: str, keys: tuple[str, ...], listed_in: str) -> tuple[str, ...]:
         """Names kept as JSON in an attribute of a dataset."""
         key = "/".join(keys)
         with self._damage(f"{key} of {name!r}"):
@@ -235,9 +237,9 @@ class Corpus:
                 found = member(found, part)
             if not is_stored(found):
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key}")
-            names = json.loads(text(found.attrs.get(attribute, "")) or "[]")
+            names = json.loads(text(attribute(found, listed_in, "")) or "[]")
             if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-                raise StoreError(f"{self.path}: {attribute} of {key} of {name!r} are no list of names")
+                raise StoreError(f"{self.path}: {listed_in} of {key} of {name!r} are no list of names")
             return tuple(names)
 
     @contextlib.contextmanager
@@ -445,6 +447,6 @@ def is_corpus(path: Path) -> bool:
     """Whether `path` is an HDF5 file that claims to be a corpus."""
     try:
         with h5py.File(path, "r") as file:
-            return text(file.attrs.get("schema")) == SCHEMA
+            return text(attribute(file, "schema", "")) == SCHEMA
     except DAMAGE:
         return False

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.errors import StoreError, UsageError
-from codecsim.hdf5 import DAMAGE, is_stored, member, open_hdf5, text
+from codecsim.hdf5 import DAMAGE, attribute, is_stored, member, open_hdf5, text
 from codecsim.store.schema import (
     FEATURES,
     PACKET_COLUMNS,
@@ -245,7 +245,7 @@ class Sweep:
     def _attribute(self, name: str, kind: type[_Kind]) -> _Kind:
         """A root attribute, JSON of this kind; an empty one where the file has none."""
         try:
-            value = json.loads(text(self._file.attrs[name])) if name in self._file.attrs else kind()
+            value = json.loads(text(attribute(self._file, name))) if name in self._file.attrs else kind()
         except DAMAGE as error:
             raise StoreError(f"{self.path}: its attribute {name!r} is damaged ({error})") from error
         if not isinstance(value, kind):

@@ -52,7 +52,9 @@ def file_of(rng: Rng, data: bytes, scratch: Path) -> bytes:
             with contextlib.suppress(*DAMAGE):  # h5py refuses some of what is drawn
                 _STRUCTURE[rng.integers(len(_STRUCTURE))](rng, file)
     changed = scratch.read_bytes()
-    return bytes_and_checksums(rng, changed) if rng.integers(8) == 0 else changed
+    if rng.integers(8) == 0:
+        return bytes_and_checksums(rng, changed)
+    return _heap(rng, changed) if rng.integers(2) else changed
 
 
 def bytes_and_checksums(rng: Rng, data: bytes) -> bytes:
@@ -220,6 +222,16 @@ def _extra(rng: Rng, file: h5py.File) -> None:
     odd = str(rng.choice([" ", "x" * 5000, "\u202e", "features/li3ddct", "predicted", "predictions", "labels"]))
     where = f"{name}/{odd}" if isinstance(file[name], h5py.Group) else odd
     file[where] = np.dtype("f4") if rng.integers(2) else np.zeros((2, 315), "f4")
+
+
+def _heap(rng: Rng, data: bytes) -> bytes:
+    """Bytes of a heap, where text of variable length lies, changed: it has no checksum."""
+    at = data.find(b"GCOL")
+    if at < 0:
+        return data
+    first = at + 4 + int(rng.integers(80))
+    span = int(rng.choice([1, 2, 8, 16]))
+    return data[:first] + bytes([int(rng.choice([0, 0, 1, 255]))]) * span + data[first + span :]
 
 
 _STRUCTURE: tuple[Callable[[Rng, h5py.File], None], ...] = (

@@ -132,6 +132,9 @@ def _read_corpus(judge: Judge, path: Path) -> None:
         judge(lambda: corpus.attribute("made_by"))
         described = judge(corpus.sequences)
         names = [each.name for each in described] if described else ["anna", "bo"]
+        with CorpusWriter(path.with_name("copy.h5")) as copy:
+            for name in names:
+                judge(partial(copy.copy, corpus, name))
         for name in names:
             for read in (corpus.sequence, corpus.frames, corpus.boxes, corpus.pts_seconds, corpus.series_names):
                 judge(partial(read, name))
