@@ -34,7 +34,6 @@ from codecsim.errors import CodecsimError, StoreError, UsageError
 from codecsim.hdf5 import (
     DAMAGE,
     attribute,
-    check_heaps,
     is_name,
     is_stored,
     member,
@@ -55,6 +54,8 @@ _MAX_FRAMES = 2**24
 """Most frames of one sequence that are believed (7.8 days at 25 fps): a damaged file must not take all memory."""
 
 _MAX_FPS = 1e6
+_ATTRIBUTES = ("subject", "split", "fps", "source", "preparation", "recording", "digest")
+"""Of a sequence, under the names that `Sequence` has for them."""
 
 Frames = npt.NDArray[np.uint8]
 
@@ -193,11 +194,21 @@ class Corpus:
         return self._series(name, ("pts_seconds",))
 
     def copy_into(self, group: h5py.Group, name: str) -> None:
-        """Copy the sequence `name` as it is into a group of another file."""
-        self.sequence(name)
+        """Copy the sequence `name` into a group of another file: all that a corpus holds of it, packed as it is.
+
+        HDF5 itself would copy whatever else lies there, and dies of some of it.
+        """
+        known = self.sequence(name)
+        series = self.series_names(name)
         with self._damage(f"sequence {name!r}"):
-            check_heaps(self._file)
-            self._file.copy(f"sequences/{name}", group)
+            source, _ = self._group(name)
+            made = group.create_group(name, track_order=True)
+            for key in ("frames", "pts_seconds", *(["boxes"] if "boxes" in source else [])):
+                _copy_dataset(source, made, key)
+            for folder, keys in (("labels", known.tasks), ("series", series)):
+                for key in keys:
+                    _copy_dataset(member(source, folder), made.require_group(folder), key)
+            put_attributes(made, {key: getattr(known, key) for key in _ATTRIBUTES})
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
         """The group of a sequence and its frames, after it was made sure that these can be read in safety."""
@@ -251,6 +262,17 @@ class Corpus:
             raise
         except DAMAGE as error:
             raise StoreError(f"{self.path}: {what} is damaged ({error}); make the corpus again") from error
+
+
+def _copy_dataset(source: h5py.Group, target: h5py.Group, key: str) -> None:
+    """Copy a dataset of numbers and the names that are listed in its attributes."""
+    held = member(source, key)
+    if not is_stored(held) or held.dtype.kind not in "fiu":
+        raise ValueError(f"{key} is no dataset of numbers in this file")
+    target.copy(held, target, name=key, without_attrs=True)
+    for listed_in in ("classes", "columns"):
+        if names := attribute(held, listed_in, ""):
+            put_attributes(target[key], {listed_in: names})
 
 
 class CorpusWriter:

@@ -150,7 +150,7 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str, default: str | None = 
 
 
 def check_heaps(file: h5py.File) -> None:
-    """Refuse a file that HDF5 would read for ever; to be called before anything of variable length is read or copied.
+    """Refuse a file that HDF5 would read for ever; to be called before anything of variable length is read.
 
     Text of variable length lies in heaps of many objects. HDF5 2.0 goes from one to the next by their sizes, and stays
     where it is when free space claims to have none.
