@@ -196,18 +196,19 @@ class Corpus:
     def copy_into(self, group: h5py.Group, name: str) -> None:
         """Copy the sequence `name` into a group of another file: all that a corpus holds of it, packed as it is.
 
-        HDF5 itself would copy whatever else lies there, and dies of some of it.
+        HDF5's own copy takes whatever else lies there, and what is forged ends the process or spoils its memory.
         """
         known = self.sequence(name)
         series = self.series_names(name)
         with self._damage(f"sequence {name!r}"):
-            source, _ = self._group(name)
+            source, frames = self._group(name)
             made = group.create_group(name, track_order=True)
-            for key in ("frames", "pts_seconds", *(["boxes"] if "boxes" in source else [])):
-                _copy_dataset(source, made, key)
+            _copy_frames(frames, made)
+            for key in ("pts_seconds", *(["boxes"] if "boxes" in source else [])):
+                _copy_numbers(source, made, key)
             for folder, keys in (("labels", known.tasks), ("series", series)):
                 for key in keys:
-                    _copy_dataset(member(source, folder), made.require_group(folder), key)
+                    _copy_numbers(member(source, folder), made.require_group(folder), key)
             put_attributes(made, {key: getattr(known, key) for key in _ATTRIBUTES})
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
@@ -264,15 +265,39 @@ class Corpus:
             raise StoreError(f"{self.path}: {what} is damaged ({error}); make the corpus again") from error
 
 
-def _copy_dataset(source: h5py.Group, target: h5py.Group, key: str) -> None:
+def _copy_numbers(source: h5py.Group, target: h5py.Group, key: str) -> None:
     """Copy a dataset of numbers and the names that are listed in its attributes."""
     held = member(source, key)
     if not is_stored(held) or held.dtype.kind not in "fiu":
         raise ValueError(f"{key} is no dataset of numbers in this file")
-    target.copy(held, target, name=key, without_attrs=True)
+    made = target.create_dataset(key, data=held[()])
     for listed_in in ("classes", "columns"):
         if names := attribute(held, listed_in, ""):
-            put_attributes(target[key], {listed_in: names})
+            put_attributes(made, {listed_in: names})
+
+
+def _copy_frames(frames: h5py.Dataset, target: h5py.Group) -> None:
+    """Copy frames chunk by chunk as these are packed; unpack them only where they are packed in another way."""
+    plan, chunks = frames.id.get_create_plist(), frames.chunks
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    is_as_ours = chunks is not None and filters == [h5py.h5z.FILTER_DEFLATE]
+    made = target.create_dataset(
+        "frames",
+        shape=frames.shape,
+        dtype=np.uint8,
+        maxshape=(None if chunks is not None and chunks[0] < len(frames) else len(frames), HR_SIDE, HR_SIDE),
+        chunks=chunks if is_as_ours else (min(_CHUNK_FRAMES, len(frames)), HR_SIDE, HR_SIDE),
+        compression="gzip",
+        compression_opts=1,
+    )
+    if not is_as_ours:
+        for start in range(0, len(frames), _CHUNK_FRAMES):
+            made[start : start + _CHUNK_FRAMES] = frames[start : start + _CHUNK_FRAMES]
+        return
+    for index in range(frames.id.get_num_chunks()):
+        place = frames.id.get_chunk_info(index).chunk_offset
+        mask, packed = frames.id.read_direct_chunk(place)
+        made.id.write_direct_chunk(place, packed, mask)
 
 
 class CorpusWriter:

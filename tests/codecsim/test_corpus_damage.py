@@ -304,6 +304,13 @@ class TestHostileCorpus:
             assert set(file["sequences/zoe"]) == {"frames", "pts_seconds", "boxes", "labels", "series"}
             assert not file["sequences/zoe/frames"].attrs
 
+    def test_frames_that_are_packed_in_another_way_are_copied(self, path, tmp_path):
+        edited(path, frames_of(data=FRAMES["zoe"], chunks=(50, 96, 48), compression="gzip", shuffle=True))
+        with CorpusWriter(tmp_path / "copy.h5") as writer, Corpus(path) as corpus:
+            writer.copy(corpus, "zoe")
+        with Corpus(tmp_path / "copy.h5") as copied:
+            np.testing.assert_array_equal(copied.frames("zoe"), FRAMES["zoe"])
+
     def test_a_series_with_other_columns_than_it_names(self, path):
         edited(path, lambda file: file["sequences/zoe/series/pose"].attrs.update({"columns": '["yaw"]'}))
         with Corpus(path) as corpus, pytest.raises(StoreError, match="no series/pose with a row a frame"):
