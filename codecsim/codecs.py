@@ -57,11 +57,15 @@ class EncoderSettings:
 
     @classmethod
     def from_json(cls, codec: str, mode: str, options: str) -> "EncoderSettings":
-        """Inverse of `to_json`."""
-        given = json.loads(options)
-        if "raw" in given:
-            given["raw"] = tuple((name, value) for name, value in given["raw"])
-        return cls(codec=codec, mode=_one_of("mode", mode, MODES), **given)
+        """Inverse of `to_json`; `UsageError` where the text is none that it wrote."""
+        known = _one_of("mode", mode, MODES)
+        try:
+            given = json.loads(options)
+            if "raw" in given:
+                given["raw"] = tuple((name, value) for name, value in given["raw"])
+            return cls(codec=codec, mode=known, **given)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UsageError(f"options of {codec} that are none: {options[:80]!r} ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,18 @@ import numpy.typing as npt
 
 from codecsim.atomic import sweep_leftovers
 from codecsim.errors import CodecsimError, StoreError, UsageError
-from codecsim.hdf5 import DAMAGE, attribute, is_name, is_stored, member, open_hdf5, put_attributes, replacing_hdf5, text
+from codecsim.hdf5 import (
+    DAMAGE,
+    attribute,
+    is_name,
+    is_stored,
+    member,
+    members,
+    open_hdf5,
+    put_attributes,
+    replacing_hdf5,
+    text,
+)
 
 SCHEMA = "codecsim-corpus"
 SCHEMA_VERSION = 1
@@ -43,6 +54,8 @@ _MAX_FRAMES = 2**24
 """Most frames of one sequence that are believed (7.8 days at 25 fps): a damaged file must not take all memory."""
 
 _MAX_FPS = 1e6
+_ATTRIBUTES = ("subject", "split", "fps", "source", "preparation", "recording", "digest")
+"""Of a sequence, under the names that `Sequence` has for them."""
 
 Frames = npt.NDArray[np.uint8]
 
@@ -114,7 +127,7 @@ class Corpus:
     def sequences(self) -> list[Sequence]:
         """All sequences, by name, in the order in which they were written."""
         with self._damage("the list of sequences"):
-            names = list(self._sequences)
+            names = members(self._sequences)
         return [self.sequence(name) for name in names]
 
     def sequence(self, name: str) -> Sequence:
@@ -122,6 +135,7 @@ class Corpus:
         with self._damage(f"sequence {name!r}"):
             group, frames = self._group(name)
             labels = member(group, "labels")
+            tasks = tuple(members(labels)) if isinstance(labels, h5py.Group) else ()
             try:
                 described = Sequence(
                     corpus=self.path,
@@ -134,7 +148,7 @@ class Corpus:
                     preparation=attribute(group, "preparation", ""),
                     recording=attribute(group, "recording", ""),
                     digest=attribute(group, "digest"),
-                    tasks=tuple(labels) if isinstance(labels, h5py.Group) else (),
+                    tasks=tasks,
                 )
             except (KeyError, ValueError, TypeError) as error:
                 raise StoreError(f"{self.path}: sequence {name!r} lacks a needed attribute: {error}") from error
@@ -145,7 +159,7 @@ class Corpus:
     def attribute(self, name: str) -> str:
         """An attribute of the whole corpus, as text; "" where it has none of this name."""
         with self._damage(f"attribute {name!r}"):
-            return text(self._file.attrs.get(name, ""))
+            return text(attribute(self._file, name, ""))
 
     def frames(self, name: str, start: int = 0, stop: int | None = None) -> Frames:
         """HR frames `start` (inclusive) to `stop` (exclusive) of a sequence: uint8, shape=(T, 96, 96)."""
@@ -164,7 +178,7 @@ class Corpus:
         """What else is known of each frame of a sequence."""
         with self._damage(f"series of {name!r}"):
             found = member(self._group(name)[0], "series")
-            return tuple(found) if isinstance(found, h5py.Group) else ()
+            return tuple(members(found)) if isinstance(found, h5py.Group) else ()
 
     def series(self, name: str, series: str) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
         """Values of one series, float32, shape=(T, K), and the names of its K columns."""
@@ -180,10 +194,22 @@ class Corpus:
         return self._series(name, ("pts_seconds",))
 
     def copy_into(self, group: h5py.Group, name: str) -> None:
-        """Copy the sequence `name` as it is into a group of another file."""
-        self.sequence(name)
+        """Copy the sequence `name` into a group of another file: all that a corpus holds of it, packed as it is.
+
+        HDF5's own copy takes whatever else lies there, and what is forged ends the process or spoils its memory.
+        """
+        known = self.sequence(name)
+        series = self.series_names(name)
         with self._damage(f"sequence {name!r}"):
-            self._file.copy(f"sequences/{name}", group)
+            source, frames = self._group(name)
+            made = group.create_group(name, track_order=True)
+            _copy_frames(frames, made)
+            for key in ("pts_seconds", *(["boxes"] if "boxes" in source else [])):
+                _copy_numbers(source, made, key)
+            for folder, keys in (("labels", known.tasks), ("series", series)):
+                for key in keys:
+                    _copy_numbers(member(source, folder), made.require_group(folder), key)
+            put_attributes(made, {key: getattr(known, key) for key in _ATTRIBUTES})
 
     def _group(self, name: str) -> tuple[h5py.Group, h5py.Dataset]:
         """The group of a sequence and its frames, after it was made sure that these can be read in safety."""
@@ -214,7 +240,7 @@ class Corpus:
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key} with a row a frame")
             return np.asarray(found[:])
 
-    def _names(self, name: str, keys: tuple[str, ...], attribute: str) -> tuple[str, ...]:
+    def _names(self, name: str, keys: tuple[str, ...], listed_in: str) -> tuple[str, ...]:
         """Names kept as JSON in an attribute of a dataset."""
         key = "/".join(keys)
         with self._damage(f"{key} of {name!r}"):
@@ -223,9 +249,9 @@ class Corpus:
                 found = member(found, part)
             if not is_stored(found):
                 raise StoreError(f"{self.path}: sequence {name!r} has no {key}")
-            names = json.loads(text(found.attrs.get(attribute, "")) or "[]")
+            names = json.loads(text(attribute(found, listed_in, "")) or "[]")
             if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-                raise StoreError(f"{self.path}: {attribute} of {key} of {name!r} are no list of names")
+                raise StoreError(f"{self.path}: {listed_in} of {key} of {name!r} are no list of names")
             return tuple(names)
 
     @contextlib.contextmanager
@@ -237,6 +263,41 @@ class Corpus:
             raise
         except DAMAGE as error:
             raise StoreError(f"{self.path}: {what} is damaged ({error}); make the corpus again") from error
+
+
+def _copy_numbers(source: h5py.Group, target: h5py.Group, key: str) -> None:
+    """Copy a dataset of numbers and the names that are listed in its attributes."""
+    held = member(source, key)
+    if not is_stored(held) or held.dtype.kind not in "fiu":
+        raise ValueError(f"{key} is no dataset of numbers in this file")
+    made = target.create_dataset(key, data=held[()])
+    for listed_in in ("classes", "columns"):
+        if names := attribute(held, listed_in, ""):
+            put_attributes(made, {listed_in: names})
+
+
+def _copy_frames(frames: h5py.Dataset, target: h5py.Group) -> None:
+    """Copy frames chunk by chunk as these are packed; unpack them only where they are packed in another way."""
+    plan, chunks = frames.id.get_create_plist(), frames.chunks
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    is_as_ours = chunks is not None and filters == [h5py.h5z.FILTER_DEFLATE]
+    made = target.create_dataset(
+        "frames",
+        shape=frames.shape,
+        dtype=np.uint8,
+        maxshape=(None if chunks is not None and chunks[0] < len(frames) else len(frames), HR_SIDE, HR_SIDE),
+        chunks=chunks if is_as_ours else (min(_CHUNK_FRAMES, len(frames)), HR_SIDE, HR_SIDE),
+        compression="gzip",
+        compression_opts=1,
+    )
+    if not is_as_ours:
+        for start in range(0, len(frames), _CHUNK_FRAMES):
+            made[start : start + _CHUNK_FRAMES] = frames[start : start + _CHUNK_FRAMES]
+        return
+    for index in range(frames.id.get_num_chunks()):
+        place = frames.id.get_chunk_info(index).chunk_offset
+        mask, packed = frames.id.read_direct_chunk(place)
+        made.id.write_direct_chunk(place, packed, mask)
 
 
 class CorpusWriter:
@@ -433,6 +494,6 @@ def is_corpus(path: Path) -> bool:
     """Whether `path` is an HDF5 file that claims to be a corpus."""
     try:
         with h5py.File(path, "r") as file:
-            return text(file.attrs.get("schema")) == SCHEMA
+            return text(attribute(file, "schema", "")) == SCHEMA
     except DAMAGE:
         return False

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import math
+import mmap
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowErr
 _MAX_CHUNK_BYTES = 2**26
 _MAX_COMPRESSION = 1100
 """Most bytes that one stored byte can stand for: deflate reaches 1032."""
+_HEAP = b"GCOL\1"
+_HEAP_HEADER_BYTES = 16
+"""Of a heap, and of each object in it."""
+
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
@@ -64,7 +70,7 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
         reason = re.search(r"\(([^(),\n]+)", str(error))
         raise StoreError(f"{path}: not a {what} file, or damaged ({reason[1] if reason else error})") from error
     try:
-        found = text(file.attrs.get("schema")), str(file.attrs.get("schema_version"))
+        found = text(attribute(file, "schema", "None")), str(attribute(file, "schema_version", "None"))
     except DAMAGE as error:
         file.close()
         raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
@@ -108,7 +114,7 @@ def text(value: object) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
-def attribute(node: h5py.Group, name: str, default: str | None = None) -> Any:
+def attribute(node: h5py.Group | h5py.Dataset, name: str, default: str | None = None) -> Any:
     """An attribute, text as `text` gives it.
 
     What we write, text of a fixed length and numbers, is read in less than half the time that ``node.attrs[name]``
@@ -118,6 +124,8 @@ def attribute(node: h5py.Group, name: str, default: str | None = None) -> Any:
     ------
     KeyError
         If there is none of this name, and no default.
+    ValueError
+        As `check_heaps`, where it is of variable length.
     """
     try:
         found = h5py.h5a.open(node.id, name.encode())
@@ -130,13 +138,55 @@ def attribute(node: h5py.Group, name: str, default: str | None = None) -> Any:
         is_text, plain = True, None if kind.is_variable_str() else f"S{kind.get_size()}"
     else:
         is_text, plain = False, kind.dtype if isinstance(kind, h5py.h5t.TypeFloatID) else None
-    if plain is None or found.get_storage_size() != kind.get_size():
+    if plain is None and not isinstance(kind, h5py.h5t.TypeIntegerID):
+        check_heaps(node.file)
+    if plain is None or found.get_space().get_simple_extent_npoints() != 1:
         value = node.attrs[name]
     else:
         held = np.empty((), plain)
         found.read(held, kind)
         value = held.item()
     return text(value) if is_text else value
+
+
+def check_heaps(file: h5py.File) -> None:
+    """Refuse a file that HDF5 would read for ever; to be called before anything of variable length is read.
+
+    Text of variable length lies in heaps of many objects. HDF5 2.0 goes from one to the next by their sizes, and stays
+    where it is when free space claims to have none.
+
+    Raises
+    ------
+    ValueError
+        If the file has such a heap, or heaps in another layout than that which HDF5 writes by default.
+
+    Source
+    ------
+    HDF5 File Format Specification 3.0, III.E, Global Heap.
+    """
+    path = Path(file.filename)
+    known = path.stat()
+    if file.id.get_create_plist().get_sizes() != (8, 8) or not _has_good_heaps(path, known.st_size, known.st_mtime_ns):
+        raise ValueError("text of variable length in a damaged heap")
+
+
+@lru_cache(maxsize=16)
+def _has_good_heaps(path: Path, n_bytes: int, _: int) -> bool:
+    """Whether every object of every heap in a file of this size and time leads on to the next."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        heap = data.find(_HEAP)
+        while heap >= 0:
+            at = heap + _HEAP_HEADER_BYTES
+            end = min(n_bytes, heap + int.from_bytes(data[heap + 8 : at], "little"))
+            while at + _HEAP_HEADER_BYTES <= end:
+                index = int.from_bytes(data[at : at + 2], "little")
+                size = int.from_bytes(data[at + 8 : at + 16], "little")
+                step = _HEAP_HEADER_BYTES + (size + 7 & ~7) if index else size
+                if not _HEAP_HEADER_BYTES <= step < 2**63:
+                    return False
+                at += step
+            heap = data.find(_HEAP, heap + 1)
+    return True
 
 
 def member(group: object, name: str) -> Any:
@@ -150,6 +200,20 @@ def member(group: object, name: str) -> Any:
     if isinstance(found, h5py.h5d.DatasetID):
         return h5py.Dataset(found, readonly=True)
     return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else None
+
+
+def members(group: h5py.Group) -> list[str]:
+    """Names of all that a group holds.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no UTF-8: h5py gives it as bytes.
+    """
+    names = list(group)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name that is not UTF-8")
+    return names
 
 
 def is_stored(dataset: object) -> bool:

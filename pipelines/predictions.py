@@ -8,6 +8,7 @@ weights and the frames that are not.
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,6 +25,24 @@ from recognition.data import Faces
 Predicted = npt.NDArray[np.float32]
 
 _MADE_BY = "made_by"
+_MADE_OF = {"settings", "weights", "frames", "hardware"}
+_TRUE = {
+    "targets": ("f", 2),
+    "recordings": ("U", 1),
+    "subjects": ("U", 1),
+    "fps": ("f", 1),
+    "labels": ("U", 1),
+    "every": ("i", 0),
+    "corpus": ("U", 0),
+    "frames": ("U", 0),
+    "is_avec2016": ("b", 0),
+}
+"""NumPy kind and number of axes of each field of `Truth`."""
+
+_BY_FRAME = ("recordings", "subjects", "fps")
+
+_MAX_BYTES = 2**28
+"""Most that is unpacked from one file: 67 million numbers."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +120,10 @@ def read_predictions(path: Path) -> Kept | None:
         return None
     try:
         made_by = json.loads(str(arrays.pop(_MADE_BY)))
-        predicted = {int(name[1:]): values for name, values in arrays.items()}
-        if not {"settings", "weights", "frames", "hardware"} <= made_by.keys():
+        predicted = {int(name[1:]): _checked(values, name, "f", 2) for name, values in arrays.items()}
+        if not made_by.keys() >= _MADE_OF or not isinstance(made_by["settings"], dict):
             raise ValueError("what made them is not said")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return Kept(made_by, predicted)
 
@@ -122,9 +141,17 @@ def truth_path(folder: Path, split: str) -> Path:
 
 def read_truth(path: Path) -> Truth | None:
     """What was true of the frames of a split; None where that is not kept. Raises as `read_predictions`."""
-    arrays = _read(path, {each.name for each in fields(Truth)})
+    arrays = _read(path, set(_TRUE))
     if arrays is None:
         return None
+    try:
+        for name, (kind, n_axes) in _TRUE.items():
+            _checked(arrays[name], name, kind, n_axes)
+        n_frames, n_labels = arrays["targets"].shape
+        if len(arrays["labels"]) != n_labels or {len(arrays[name]) for name in _BY_FRAME} != {n_frames}:
+            raise ValueError("its arrays have different lengths")
+    except ValueError as error:
+        raise _damaged(path, error) from error
     return Truth(
         targets=arrays["targets"],
         recordings=arrays["recordings"],
@@ -147,6 +174,10 @@ def _read(path: Path, needed: set[str]) -> dict[str, npt.NDArray[Any]] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            n_bytes = sum(packed.file_size for packed in archive.infolist())
+        if n_bytes > _MAX_BYTES:
+            raise ValueError(f"it claims to unpack to {n_bytes} bytes; at most {_MAX_BYTES} are read")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         if not needed <= arrays.keys():
@@ -154,6 +185,13 @@ def _read(path: Path, needed: set[str]) -> dict[str, npt.NDArray[Any]] | None:
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds
         raise _damaged(path, error) from error
     return arrays
+
+
+def _checked(values: npt.NDArray[Any], name: str, kind: str, n_axes: int) -> npt.NDArray[Any]:
+    """The same array, of this NumPy kind and with so many axes."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != kind or values.ndim != n_axes:
+        raise ValueError(f"{name} is no array of kind {kind!r} with {n_axes} axes")
+    return values
 
 
 def _write(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -37,9 +37,11 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any]) -> State | None:
     tensors, kept = read_tensors(path)
     try:
         differing = different(kept["settings"], settings)
-        state = State(**{name: kept["state"][name] for name in _PLAIN})
+        state = State(**{name: _plain(kept["state"], name) for name in _PLAIN})
         for key, value in tensors.items():
             group, _, name = key.partition("/")
+            if group not in _GROUPS:
+                raise KeyError(key)
             getattr(state, group)[name] = value
     except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(
@@ -50,6 +52,14 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any]) -> State | None:
             f"{path}: training began with other settings ({differing}); take those, or --force to begin again"
         )
     return state
+
+
+def _plain(kept: Mapping[str, Any], name: str) -> Any:
+    """What is kept under a name, of the type that `State` has there."""
+    value, kind = kept[name], type(getattr(State(), name))
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{name} is {value!r}")
+    return value
 
 
 def different(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

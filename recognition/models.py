@@ -31,6 +31,9 @@ SCHEMA_VERSION = 1
 SR_NAME = "sr-fcn"
 
 _KEY = "codecsim"
+_MAX_LABELS = 4096
+"""A network is made before its shapes are compared, with an output a label."""
+
 _PICKLES = (b"PK\x03\x04", b"\x80")
 """What torch.save writes begins so: a zip archive since 1.6, a bare pickle before. Safetensors begin with the eight
 bytes of a length, any of them, and ``{``."""
@@ -91,7 +94,9 @@ def load_model(path: str | Path, *, method: Method | None = None) -> Model:
         factors, sr_scale = tuple(map(int, provenance["trained_on"])), int(provenance["sr_scale"])
         if not labels and not name.startswith(f"{SR_NAME}-"):
             raise ValueError("no labels")
-    except (KeyError, TypeError, ValueError) as error:
+        if len(labels) > _MAX_LABELS:
+            raise ValueError(f"{len(labels)} labels; at most {_MAX_LABELS} are believed")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise StoreError(
             f"{path}: its provenance is incomplete or damaged ({error}); train the method again"
         ) from error
@@ -119,7 +124,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     try:
         provenance = json.loads(metadata[_KEY])
         known = provenance["schema"], provenance["schema_version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: safetensors, but not a model of codecsim: no provenance") from error
     if known != (SCHEMA, SCHEMA_VERSION):
         raise StoreError(
@@ -139,7 +144,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     opened = _opened(path)
     try:
         return {name: opened.get_tensor(name) for name in opened.keys()}, json.loads((opened.metadata() or {})[_KEY])  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: damaged ({error})") from error
 
 
@@ -169,7 +174,7 @@ def _recorded(name: str, factors: tuple[int, ...], sr_scale: int, path: Path) ->
         if method is None or method.factory is not None:
             raise StoreError(f"{path}: claims to be of the paper's networks, but names {name}")
         return replace(method, name=name, trained_on=factors, sr_scale=sr_scale)
-    except UsageError as error:
+    except ValueError as error:  # a UsageError, or a factor of thousands of digits
         raise StoreError(f"{path}: {error}") from error
 
 

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from codecsim.errors import StoreError, UsageError
-from codecsim.hdf5 import DAMAGE, is_stored, member, open_hdf5, text
+from codecsim.hdf5 import DAMAGE, attribute, is_stored, member, open_hdf5, text
 from codecsim.store.schema import (
     FEATURES,
     PACKET_COLUMNS,
@@ -23,6 +23,7 @@ from codecsim.store.schema import (
 )
 
 Table = dict[str, npt.NDArray[Any]]
+_Kind = TypeVar("_Kind", list[Any], dict[str, Any])
 
 _MAX_STREAM_BYTES = 2**31
 
@@ -86,7 +87,7 @@ class Sweep:
     @property
     def grids(self) -> list[dict[str, Any]]:
         """The sweeps that were asked for, oldest first."""
-        return list(self._attribute("grids", "[]"))
+        return self._attribute("grids", list)
 
     @property
     def digests(self) -> dict[str, set[str]]:
@@ -103,7 +104,7 @@ class Sweep:
     @property
     def corpora(self) -> list[str]:
         """Where the corpora lay, seen from the folder of this file."""
-        return [str(path) for path in self._attribute("corpora", "[]")]
+        return [str(path) for path in self._attribute("corpora", list)]
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Sweep:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of codecsim and of the libraries that made the file."""
-        return dict(self._attribute("versions", "{}"))
+        return {name: str(version) for name, version in self._attribute("versions", dict).items()}
 
     @property
     def streams(self) -> Table:
@@ -147,7 +148,8 @@ class Sweep:
         if name not in FEATURES:
             raise UsageError(f"no feature {name!r}; there are: {', '.join(FEATURES)}")
         shape = len(self), FEATURES[name]
-        if f"features/{name}" not in self._file:
+        held = member(self._file, "features")
+        if held is None or name not in held:
             return np.full(shape, np.nan, np.float32)
         dataset = self._opened(f"features/{name}", Column(name, "float32", ""))
         if dataset.shape != shape:
@@ -240,11 +242,17 @@ class Sweep:
         shown = ", ".join(f"{row} = {self.name(row)}" for row in rows[:4]) + (", …" if len(rows) > 4 else "")
         raise UsageError(f"{self.path}: {len(rows)} streams are meant by {text!r} ({shown}); say which, by row or key")
 
-    def _attribute(self, name: str, missing: str) -> Any:
+    def _attribute(self, name: str, kind: type[_Kind]) -> _Kind:
+        """A root attribute, JSON of this kind; an empty one where the file has none."""
         try:
-            return json.loads(text(self._file.attrs.get(name, missing)))
+            value = json.loads(text(attribute(self._file, name))) if name in self._file.attrs else kind()
         except DAMAGE as error:
             raise StoreError(f"{self.path}: its attribute {name!r} is damaged ({error})") from error
+        if not isinstance(value, kind):
+            raise StoreError(
+                f"{self.path}: its attribute {name!r} is damaged (a {type(value).__name__}, not a {kind.__name__})"
+            )
+        return value
 
     def _check(self) -> None:
         groups = {"streams": STREAM_COLUMNS, "packets": PACKET_COLUMNS}
@@ -274,7 +282,7 @@ class Sweep:
     def _read(self, dataset: h5py.Dataset, rows: slice = slice(None)) -> npt.NDArray[Any]:
         try:
             return np.asarray(dataset[rows])
-        except OSError as error:
+        except DAMAGE as error:
             raise StoreError(f"{self.path}: {dataset.name} is damaged ({error})") from error
 
 
@@ -282,7 +290,12 @@ _VALUE_COLUMNS = {"qp": "qp_requested", "crf": "crf_requested", "bitrate": "bitr
 
 
 def value_column(mode: str) -> str:
-    """Name of the column that holds the operating value of a rate-control mode."""
+    """Name of the column that holds the operating value of a rate-control mode; `StoreError` where it is none."""
+    if mode not in _VALUE_COLUMNS:
+        raise StoreError(
+            f"rate-control mode {mode!r} in a sweep file; there are {', '.join(_VALUE_COLUMNS)}: the file is damaged, "
+            "or of a newer codecsim"
+        )
     return _VALUE_COLUMNS[mode]
 
 

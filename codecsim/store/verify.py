@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codecsim.bitstream import count_bits
-from codecsim.codecs import CODECS, EncoderSettings
+from codecsim.codecs import CODECS, MODES, EncoderSettings
 from codecsim.corpus import HR_SIDE
 from codecsim.decode import Decode, decode
 from codecsim.decoder_process import DecoderProcess
@@ -92,6 +92,8 @@ def _incomplete(sweep: Sweep) -> list[Problem]:
     """Jobs that the file was asked for and does not hold."""
     streams, held = sweep.streams, set()
     for row in range(len(sweep)):
+        if streams["mode"][row] not in MODES:
+            continue
         known = (str(streams[name][row]) for name in ("sequence", "codec", "options", "mode"))
         value = float(streams[value_column(str(streams["mode"][row]))][row])
         held.add((*known, int(streams["scale"][row]), value))
@@ -124,7 +126,9 @@ def _verify_rows(path: Path, decode: Decode, rows: range) -> list[Problem]:
 def _differences(sweep: Sweep, row: int, decode: Decode) -> list[str]:
     stored = {name: values[row] for name, values in sweep.streams.items()}
     if stored["codec"] not in CODECS:
-        return [f"codec {stored['codec']!r} is not known here"]
+        return [f"codec {str(stored['codec'])!r} is not known here"]
+    if stored["mode"] not in MODES:
+        return [f"mode {str(stored['mode'])!r} is not known here"]
     digests = sweep.digests.get(str(stored["sequence"]), set())
     forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
     found = ["its key is not that of what it claims to be"] if forged else []

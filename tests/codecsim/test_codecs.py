@@ -83,3 +83,11 @@ def test_every_preset_and_tune_of_the_registry_opens_its_encoder() -> None:
 def test_settings_survive_json(settings: EncoderSettings) -> None:
     assert EncoderSettings.from_json(settings.codec, settings.mode, settings.to_json()) == settings
     assert EncoderSettings().to_json() == "{}"
+
+
+@pytest.mark.parametrize(
+    "options", ["", "{", "3", "[1]", '{"quality": 1}', '{"raw": 1}', '{"raw": [1]}', "[" * 100_000]
+)
+def test_options_that_no_settings_wrote_are_refused(options: str) -> None:
+    with pytest.raises(UsageError, match="options of x264 that are none: "):
+        EncoderSettings.from_json("x264", "qp", options)

@@ -274,6 +274,43 @@ class TestHostileCorpus:
             with pytest.raises(StoreError, match=r"series/pose of 'zoe' (is damaged|are no list of names)"):
                 corpus.series("zoe", "pose")
 
+    @pytest.mark.parametrize("group", ["sequences", "sequences/zoe/labels", "sequences/zoe/series"])
+    def test_names_that_are_no_text(self, path, group):
+        """h5py gives these as bytes."""
+
+        def edit(file: h5py.File) -> None:
+            held = file[group]
+            held.id.links.create_soft(b"\xff\xfe", b"nowhere")
+
+        edited(path, edit)
+        with pytest.raises(StoreError, match=r"is damaged \(a name that is not UTF-8\)"):
+            read_everything(path)
+
+    def test_only_what_a_corpus_holds_is_copied(self, path, tmp_path):
+        """HDF5 would copy anything, and dies of some of it."""
+
+        def edit(file: h5py.File) -> None:
+            file["sequences/zoe/foreign"] = np.zeros(3)
+            file["sequences/zoe/frames"].attrs["foreign"] = "text"
+            del file["sequences/anna/pts_seconds"]
+            file["sequences/anna/pts_seconds"] = np.dtype("f8")
+
+        edited(path, edit)
+        with CorpusWriter(tmp_path / "copy.h5") as writer, Corpus(path) as corpus:
+            writer.copy(corpus, "zoe")
+            with pytest.raises(StoreError, match="pts_seconds is no dataset of numbers in this file"):
+                writer.copy(corpus, "anna")
+        with h5py.File(tmp_path / "copy.h5") as file:
+            assert set(file["sequences/zoe"]) == {"frames", "pts_seconds", "boxes", "labels", "series"}
+            assert not file["sequences/zoe/frames"].attrs
+
+    def test_frames_that_are_packed_in_another_way_are_copied(self, path, tmp_path):
+        edited(path, frames_of(data=FRAMES["zoe"], chunks=(50, 96, 48), compression="gzip", shuffle=True))
+        with CorpusWriter(tmp_path / "copy.h5") as writer, Corpus(path) as corpus:
+            writer.copy(corpus, "zoe")
+        with Corpus(tmp_path / "copy.h5") as copied:
+            np.testing.assert_array_equal(copied.frames("zoe"), FRAMES["zoe"])
+
     def test_a_series_with_other_columns_than_it_names(self, path):
         edited(path, lambda file: file["sequences/zoe/series/pose"].attrs.update({"columns": '["yaw"]'}))
         with Corpus(path) as corpus, pytest.raises(StoreError, match="no series/pose with a row a frame"):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,8 @@ from codecsim.parts import parts_folder, writing
 from codecsim.store.merge import finished_jobs, merge
 from codecsim.store.records import Records, column_array, write_part
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
-from codecsim.store.sweep import Sweep
+from codecsim.store.sweep import Sweep, value_column
+from codecsim.store.verify import Problem, verify
 
 
 def records(streams: list[tuple[str, int, int, list[bytes]]]) -> Records:
@@ -202,3 +204,30 @@ def test_another_schema_version_is_refused(small: Path) -> None:
 def test_root_attributes_are_json(small: Path) -> None:
     with h5py.File(small) as file:
         assert json.loads(file.attrs["grids"]) == [{"scales": [3, 4]}]
+
+
+@pytest.mark.parametrize("name", ["grids", "versions", "corpora"])
+@pytest.mark.parametrize("value", ["0.5", "null", '"text"', "{", "[" * 60_000])
+def test_root_attributes_of_another_kind_are_refused(small: Path, name: str, value: str) -> None:
+    with h5py.File(small, "r+") as file:
+        file.attrs[name] = np.bytes_(value.encode())
+    message = f"its attribute '{name}' is damaged"
+    with Sweep(small) as sweep, pytest.raises(StoreError, match=message):
+        getattr(sweep, name)
+
+
+def test_features_behind_a_link_are_not_looked_for(small: Path) -> None:
+    """Nor is the link followed: a pipe would block for ever."""
+    os.mkfifo(small.with_name("pipe"))
+    with h5py.File(small, "r+") as file:
+        file["features"] = h5py.ExternalLink("pipe", "/")
+    with Sweep(small) as sweep:
+        assert np.isnan(sweep.features("li3ddct")).all()
+
+
+def test_a_mode_that_is_none_is_told(small: Path) -> None:
+    with h5py.File(small, "r+") as file:
+        file["streams/mode"][2] = b"??"
+    assert Problem(2, "anna/x264/s4/??nan", "mode '??' is not known here") in verify(small)
+    with pytest.raises(StoreError, match=r"rate-control mode '\?\?' in a sweep file; there are qp, crf, bitrate"):
+        value_column("??")

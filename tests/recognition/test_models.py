@@ -202,7 +202,7 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
     message = "safetensors, but not a model of codecsim: no provenance"
     save_file({"x": torch.zeros(2)}, path)
     refused(path, message)
-    for about in ("no json", "[1, 2]", "{}", '{"schema": "codecsim-model"}', "null"):
+    for about in ("no json", "[1, 2]", "{}", '{"schema": "codecsim-model"}', "null", "[" * 100_000):
         save_file({"x": torch.zeros(2)}, path, metadata={"codecsim": about})
         refused(path, message)
 
@@ -224,20 +224,25 @@ _DAMAGE = [
     ("variant", "caffe", "incomplete or damaged .no variant 'caffe'"),
     ("labels", [], "incomplete or damaged .no labels"),
     ("labels", None, "incomplete or damaged"),
+    ("labels", ["a"] * 4097, "incomplete or damaged .4097 labels; at most 4096 are believed"),
     ("labels", ["valence", "arousal"], r"regressor.output.bias is \(1,\), \(2,\) is needed"),
     ("trained_on", ["x"], "incomplete or damaged"),
     ("trained_on", [5], "factor s = 5 does not divide"),
     ("trained_on", [], "no factor to train on"),
     ("sr_scale", 7, "factor s = 7 does not divide"),
     ("sr_scale", "far", "incomplete or damaged"),
+    ("sr_scale", float("inf"), "incomplete or damaged"),
     ("method", "oracle", "no method 'oracle'"),
     ("method", "joint", "method joint needs a factor"),
+    ("method", "joint-" + "4" * 5000, "Exceeds the limit"),
     ("method", "non-joint-image-4", r"features.conv1.bias is \(64,\), nothing is needed"),
     ("method", "sr-fcn-4", r"conv1.bias is missing, \(64,\) is needed"),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), _DAMAGE, ids=[f"{key}={value}" for key, value, _ in _DAMAGE])
+@pytest.mark.parametrize(
+    ("key", "value", "message"), _DAMAGE, ids=[f"{key}={str(value)[:20]}" for key, value, _ in _DAMAGE]
+)
 def test_provenance_that_is_wrong_is_refused(path: Path, key: str, value: object, message: str) -> None:
     tensors, about = read_tensors(path)
     write_tensors(path, tensors, {**about, key: value})

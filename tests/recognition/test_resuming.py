@@ -121,6 +121,19 @@ def test_a_checkpoint_holds_all_of_a_state(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "none.safetensors", {"seed": 1}) is None
 
 
+@pytest.mark.parametrize(
+    ("tensor", "name", "value"),
+    [("__dict__/step", "step", 7), ("history/0", "step", 7), ("network/x", "step", "7"), ("network/x", "history", {})],
+)
+def test_a_checkpoint_that_is_no_state_is_refused(tmp_path: Path, tensor: str, name: str, value: object) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, State(step=7), {"seed": 1})
+    about = read_tensors(path)[1]
+    write_tensors(path, {tensor: torch.zeros(1)}, {**about, "state": {**about["state"], name: value}})
+    with pytest.raises(StoreError, match=r"c\.safetensors: no checkpoint of codecsim, or damaged"):
+        load_checkpoint(path, {"seed": 1})
+
+
 # What is there already -----------------------------------------------------------------------------------------------
 
 

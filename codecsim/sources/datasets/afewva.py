@@ -223,7 +223,7 @@ def _landmarks(where: str, points: Any) -> Floats | None:
         return None
     try:
         landmarks = np.array(points, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         landmarks = np.empty(0)
     if landmarks.shape != (_N_LANDMARKS, 2) or not (np.abs(landmarks) <= _MAX_COORDINATE).all():
         raise SourceError(

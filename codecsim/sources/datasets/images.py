@@ -44,8 +44,8 @@ def read_gray(path: Path) -> Pixels:
     Raises
     ------
     SourceError
-        If the file is missing, damaged, cut short, of another format, has more than `MAX_PIXELS` pixels, or pixels that
-        are no colours of 8 or 16 bits.
+        If the file is missing, damaged, cut short, of another format, has more than `MAX_PIXELS` pixels or more than
+        there is memory for, or pixels that are no colours of 8 or 16 bits.
     """
     try:
         with path.open("rb") as file, warnings.catch_warnings():
@@ -62,6 +62,8 @@ def read_gray(path: Path) -> Pixels:
         raise
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file") from None
+    except MemoryError:
+        raise SourceError(f"{path}: more pixels than there is memory for") from None
     except Image.DecompressionBombError:
         raise _too_large(path, "a picture of a size beyond all limits") from None
     except UnidentifiedImageError:

@@ -191,6 +191,7 @@ def wrong(clip: dict[str, Any], **known: object) -> dict[str, Any]:
         ({"landmarks": [[1, 2]] * 67 + [[1]]}, "frame '00002': landmarks must be 68 points"),
         ({"landmarks": [[1, "x"]] * 68}, "frame '00002': landmarks must be 68 points"),
         ({"landmarks": [[1, 1e300]] * 68}, "frame '00002': landmarks must be 68 points"),
+        ({"landmarks": [[1, 10**400]] * 68}, "frame '00002': landmarks must be 68 points"),
     ],
 )
 def test_labels_that_are_wrong(root: Path, known: dict[str, object], message: str) -> None:

@@ -137,6 +137,15 @@ def test_real_numbers_are_no_colours(tmp_path: Path) -> None:
         read_gray(path)
 
 
+def test_a_picture_that_memory_has_no_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("codecsim.sources.datasets.images._gray", full)
+    with pytest.raises(SourceError, match=r"a\.png: more pixels than there is memory for$"):
+        read_gray(save(tmp_path / "a.png", RGB))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.png: no such file$"):
         read_gray(tmp_path / "gone.png")
