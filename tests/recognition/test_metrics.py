@@ -402,3 +402,14 @@ def test_resamples_may_be_evaluated_some_at_a_time(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("recognition.metrics._COUNTS_AT_ONCE", 50)
     for name, found in bootstrap(predicted, target, recordings=people, resamples=200).items():
         assert astuple(found) == pytest.approx(astuple(whole[name]), rel=1e-12)
+
+
+def test_a_frame_without_the_target_of_one_model_is_scored_for_none() -> None:
+    random = np.random.default_rng(8)
+    predicted, targets = random.normal(size=(2, 60)), random.normal(size=(2, 60))
+    recordings = np.repeat(["a", "b", "c"], 20)
+    targets[1, [3, 44]] = np.nan
+    kept = np.isfinite(targets).all(0)
+    found = bootstrap(predicted, targets, recordings=recordings, resamples=50)
+    expected = bootstrap(predicted[:, kept], targets[:, kept], recordings=recordings[kept], resamples=50)
+    assert found == expected
