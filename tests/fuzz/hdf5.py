@@ -146,7 +146,8 @@ def _huge_chunk(rng: Rng, file: h5py.File) -> None:
     name = _any_node(rng, file)
     _remove_named(file, name)
     file.create_dataset(name, (8,), "u1", chunks=(int(rng.choice([2**20, 2**27, 2**31])),), maxshape=(None,))
-    file[name].id.write_direct_chunk((0,), b"\0" * 64) if rng.integers(2) else None
+    if rng.integers(2):
+        file[name].id.write_direct_chunk((0,), b"\0" * 64)
 
 
 def _deflated_twice(rng: Rng, file: h5py.File) -> None:
