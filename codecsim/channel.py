@@ -130,7 +130,7 @@ def _independent(loss: float) -> float:
 
 
 def _uniform(n: int, seed: int, key: str) -> npt.NDArray[np.float64]:
-    """Numbers from 0 up to 1, of 53 random bits each. NumPy promises to keep its raw bits, not what it makes of them."""
+    """Numbers from 0 up to 1, of 53 random bits each. NumPy promises its raw bits for good, their use not."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     bits = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big"))).random_raw(n)
     return np.asarray((np.asarray(bits, np.uint64) >> np.uint64(11)) * 2.0**-53)

@@ -63,6 +63,8 @@ def receive(
     frames = np.empty((n_frames, height, width), np.uint8)
     is_concealed = np.ones(n_frames, np.bool_)
     for picture in _pictures(packets, pts, is_lost, codec):
+        if picture.pts is None:
+            raise CodecError(f"{codec}: a frame came out without its place")
         frames[picture.pts] = luma_of(picture, width, height)
         is_concealed[picture.pts] = False
     if is_concealed[:1].any():
