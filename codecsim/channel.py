@@ -52,7 +52,7 @@ class Channel:
     @property
     def is_independent(self) -> bool:
         """Whether a packet is lost with the same probability whatever became of the one before."""
-        return self.burst == _independent(self.loss)
+        return self == INTACT or self.burst == _independent(self.loss)
 
     def lost_packets(self, n_packets: int, key: str) -> npt.NDArray[np.bool_]:
         """Which packets of a stream are lost, shape=(n_packets,).
