@@ -1,7 +1,8 @@
 """How well networks read streams that lost packets on their way, against the share of packets lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.curves import MEASURE_NAMES, Curve, CurvePoint
 from pipelines.recognition_figures import bands_explained, check_measures, method_legend
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import STYLE, caption, checked_target, method_styles, save, scale_name
+from pipelines.tables import counted
 
 _VALUES = 3
 _MOST_ROWS = 9
@@ -28,8 +30,9 @@ Kind = tuple[float, int]
 
 
 def kinds(curves: Sequence[Curve]) -> list[Kind]:
-    """The kinds of channels through which streams of some curves came."""
-    return sorted({_kind(curve.channel) for curve in curves if curve.channel != INTACT})
+    """The kinds of channels of which there are curves that belong to one of whole streams of the same sequences."""
+    whole = {_line_of(curve) for curve in curves if curve.channel == INTACT}
+    return sorted({_kind(curve.channel) for curve in curves if curve.channel != INTACT and _line_of(curve) in whole})
 
 
 def plot_loss(
@@ -54,6 +57,7 @@ def plot_loss(
     target : PNG to write; a PDF of the same name is put beside it
     measures : of `pipelines.curves.MEASURES`
     qp : operating values (QP, CRF or kbit/s) to draw; default: three, spread over those that all curves have
+        in common, or that any has
     label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`
     burst, loss_seed : of the channels, where there are several kinds of them; a burst of 0 are independent losses
 
@@ -70,9 +74,7 @@ def plot_loss(
     target = checked_target(target)
     with mpl.rc_context(STYLE):
         shown = select(curves, label=label, codec=codec, mode=mode)
-        kind = _one_kind(_lossy(curves, shown), burst, loss_seed)
-        lines = _lines(shown, [curve for curve in _lossy(curves, shown) if _kind(curve.channel) == kind])
-        figure = _figure(shown, lines, kind, measures, _values(shown, qp))
+        figure = _loss_figure(_chosen(curves, shown, qp=qp, burst=burst, loss_seed=loss_seed), measures)
     return save(figure, target)
 
 
@@ -94,24 +96,60 @@ class _Line:
         return [percent for percent, _ in found], [point for _, point in found]
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What a picture shows.
+
+    Attributes
+    ----------
+    shown : curves of whole streams
+    lines : of these, with the curves with losses that belong to them
+    kind : of channels
+    values : operating values, a row each
+    n_left_out : curves with losses of other sequences than those of whole streams
+    """
+
+    shown: Selection
+    lines: tuple[_Line, ...]
+    kind: Kind
+    values: tuple[float, ...]
+    n_left_out: int
+
+    def caption(self, measures: Sequence[str]) -> list[str]:
+        """What the picture shows, as parts of a caption."""
+        burst, seed = self.kind
+        how = f"in bursts of {burst:g} packets on average" if burst else "independent of each other"
+        points = [point for line in self.lines for value in self.values for point in line.at(value)[1]]
+        return [
+            *self.shown.caption(" and ".join(MEASURE_NAMES[measure] for measure in measures)),
+            *([f"{counted([self.n_left_out], 'curve')} of other sequences left out"] if self.n_left_out else []),
+            f"losses {how}, seed {seed}",
+            *bands_explained(self.shown, [point.metrics[each] for point in points for each in measures], "bands"),
+        ]
+
+
+def _chosen(
+    curves: Sequence[Curve], shown: Selection, *, qp: Sequence[float], burst: float | None, loss_seed: int | None
+) -> _Chosen:
+    wanted = {_line_of(curve)[:4] for curve in shown.coded}
+    lossy = [curve for curve in curves if curve.channel != INTACT and _line_of(curve)[:4] in wanted]
+    kind = _one_kind([*shown.coded, *lossy], burst, loss_seed)
+    lossy = [curve for curve in lossy if _kind(curve.channel) == kind]
+    lines = tuple(_line(whole, lossy) for whole in shown.coded)
+    n_left_out = len(lossy) - sum(len(line.lossy) for line in lines)
+    return _Chosen(shown, lines, kind, tuple(_values(shown, qp)), n_left_out)
+
+
 def _kind(channel: Channel) -> Kind:
     return 0.0 if channel.is_independent else channel.burst, channel.seed
 
 
-def _lossy(curves: Sequence[Curve], shown: Selection) -> list[Curve]:
-    """Curves with losses of the codec, mode, label and reference that a picture shows."""
-    first = shown.coded[0]
-    wanted = first.codec, first.mode, first.label, first.reference
-    same = [each for each in curves if (each.codec, each.mode, each.label, each.reference) == wanted]
-    return [curve for curve in same if curve.channel != INTACT]
-
-
-def _one_kind(lossy: Sequence[Curve], burst: float | None, loss_seed: int | None) -> Kind:
+def _one_kind(curves: Sequence[Curve], burst: float | None, loss_seed: int | None) -> Kind:
     """The kind of channel that a picture is of: the only one, or the one that is asked for."""
-    held = kinds(lossy)
+    held = kinds(curves)
     if not held:
         raise UsageError(
-            "no network has read streams with losses yet; codecsim evaluate FILE --loss 0.01,0.05 lets networks do so"
+            "no network has read these streams with losses yet; codecsim evaluate FILE --loss 0.01,0.05 lets them"
         )
     left = [each for each in held if burst in (None, each[0]) and loss_seed in (None, each[1])]
     if len(left) == 1:
@@ -122,31 +160,30 @@ def _one_kind(lossy: Sequence[Curve], burst: float | None, loss_seed: int | None
     raise UsageError(f"no stream came through such a channel; there is {named} (a burst of 0: independent losses)")
 
 
-def _lines(shown: Selection, lossy: Sequence[Curve]) -> list[_Line]:
-    lines = []
-    for whole in shown.coded:
-        own = [
-            each for each in lossy if (each.method, each.s, each.sequences) == (whole.method, whole.s, whole.sequences)
-        ]
-        lines.append(_Line(whole, tuple(sorted(own, key=lambda curve: curve.loss))))
-    return lines
+def _line(whole: Curve, lossy: Sequence[Curve]) -> _Line:
+    own = [curve for curve in lossy if _line_of(curve) == _line_of(whole)]
+    return _Line(whole, tuple(sorted(own, key=lambda curve: curve.loss)))
+
+
+def _line_of(curve: Curve) -> tuple[Hashable, ...]:
+    """What curves of one line have in common."""
+    return curve.codec, curve.mode, curve.label, curve.reference, curve.method, curve.s, curve.sequences
 
 
 def _values(shown: Selection, asked: Sequence[float]) -> list[float]:
-    """Operating values to draw: those asked for, or some that all curves have."""
-    common = sorted(set.intersection(*({point.value for point in curve.points} for curve in shown.coded)))
-    missing = [value for value in asked if value not in common]
-    if missing or not common:
-        held = ", ".join(f"{value:g}" for value in common) or "no common value"
-        raise UsageError(f"not all curves have {', '.join(f'{value:g}' for value in missing)}; they have {held}")
+    """Operating values to draw: those asked for, or some that all curves have, or that any has where there is none."""
+    held = [{point.value for point in curve.points} for curve in shown.coded]
+    known = sorted(set.union(*held))
+    if missing := [value for value in asked if value not in known]:
+        there = ", ".join(f"{value:g}" for value in known)
+        raise UsageError(f"no curve has {', '.join(f'{value:g}' for value in missing)}; there are {there}")
+    common = sorted(set.intersection(*held)) or known
     spread = np.linspace(0, len(common) - 1, min(_VALUES, len(common))).round().astype(int)
     return list(asked) or [common[index] for index in spread]
 
 
-def _figure(
-    shown: Selection, lines: Sequence[_Line], kind: Kind, measures: Sequence[str], values: Sequence[float]
-) -> Figure:
-    rows = [(measure, value) for measure in measures for value in values]
+def _loss_figure(chosen: _Chosen, measures: Sequence[str]) -> Figure:
+    shown, rows = chosen.shown, list(product(measures, chosen.values))
     _check(shown, measures, rows)
     every = (*shown.coded, *shown.ceilings)
     styles = method_styles(curve.family for curve in every)
@@ -155,11 +192,11 @@ def _figure(
     axes = figure.subplots(
         len(rows), len(shown.scales), sharey="row" if measures[1:] else "all", sharex=True, squeeze=False
     )
-    percents = sorted({0.0, *(100 * curve.loss for line in lines for curve in line.lossy)})
+    percents = sorted({0.0, *(100 * curve.loss for line in chosen.lines for curve in line.lossy)})
     _prepare(axes[0, 0], percents)
     for across, (measure, value) in zip(axes, rows, strict=True):
         for axis, s in zip(across, shown.scales, strict=True):
-            for line in lines:
+            for line in chosen.lines:
                 if line.whole.s == s:
                     _draw(axis, line, measure, value, styles)
             for curve in shown.ceilings:
@@ -172,10 +209,7 @@ def _figure(
     for axis in axes[-1]:
         axis.set_xlabel("packets lost (%)")
     method_legend(figure, shown, styles)
-    found = [point for line in lines for value in values for point in line.at(value)[1]]
-    measured = [point.metrics[measure] for point in found for measure in measures]
-    parts = shown.caption(" and ".join(MEASURE_NAMES[measure] for measure in measures))
-    caption(figure, [*parts, _losses_explained(kind), *bands_explained(shown, measured, "bands")])
+    caption(figure, chosen.caption(measures))
     return figure
 
 
@@ -209,9 +243,3 @@ def _draw(axis: Any, line: _Line, measure: str, value: float, styles: Mapping[st
 
 def _at(mode: str, value: float) -> str:
     return f"{value:g} kbit/s" if mode == "bitrate" else f"{mode.upper()} {value:g}"
-
-
-def _losses_explained(kind: Kind) -> str:
-    burst, seed = kind
-    how = f"in bursts of {burst:g} packets on average" if burst else "independent of each other"
-    return f"losses {how}, seed {seed}"
