@@ -36,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRID: dict[str, Any] = {"scales": [3, 4], "qp": [24, 36], "workers": 1}
 NAMES = (SMALL_HR, SMALL_3, SMALL_4)
+LOSSES = (channel(0.1), channel(0.3))
 
 
 @pytest.fixture(scope="module")
@@ -341,12 +342,21 @@ def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
 
+def test_nothing_is_overwritten_where_each_group_is_kept_at_once(
+    undisturbed: Path, corpus: Path, models: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sweep.h5"
+    with pytest.MonkeyPatch.context() as patch:
+        breaking(patch, 1000)
+        sweep(corpus, out=out, readers=readers(models, SMALL_3, channels=LOSSES), **GRID | {"scales": [3]})
+    expected = {told for told in predictions_in(undisturbed) if told[3] in (SMALL_3, "truth")}
+    assert predictions_in(out).keys() == expected
+    assert len(received_in(out)) == 3 * 2 * 3
+
+
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="finds 0 GPUs here"):
         Evaluation(tmp_path / "sweep.h5", [], device="cuda:99")
-
-
-LOSSES = (channel(0.1), channel(0.3))
 
 
 @pytest.fixture(scope="module")
