@@ -46,11 +46,8 @@ def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> 
         x264 streams 137 were): the digests of a sweep tell it.
     """
     width, height = int(width), int(height)
-    if len(packets) * width * height > _MAX_PIXELS:
-        raise CodecError(f"{len(packets)} frames of {width}×{height} are more than this decoder takes at once")
-    context = av.VideoCodecContext.create(codec_of_stream(codec).decoder, "r")
-    assert isinstance(context, av.VideoCodecContext)
-    context.thread_count = 1
+    check_pixels(len(packets), width, height)
+    context = decoder_of(codec)
     context.options = {"err_detect": "explode"}
     frames = np.empty((len(packets), height, width), np.uint8)
     n_frames = 0
@@ -60,7 +57,9 @@ def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> 
             for picture in context.decode(None if last else av.Packet(packets[index])):
                 if n_frames == len(frames):
                     raise CodecError(f"{codec}: more frames came out than the {len(packets)} that went in")
-                frames[n_frames] = _luma(picture, width, height)
+                if picture.is_corrupt:
+                    raise CodecError("a decoded frame is marked as damaged")
+                frames[n_frames] = luma_of(picture, width, height)
                 n_frames += 1
     except av.FFmpegError as error:
         raise CodecError(f"{codec}: decoding failed after {n_frames} of {len(packets)} frames: {error}") from error
@@ -69,9 +68,22 @@ def decode(packets: Sequence[bytes], codec: str, *, width: int, height: int) -> 
     return frames
 
 
-def _luma(picture: av.VideoFrame, width: int, height: int) -> Frames:
-    if picture.is_corrupt:
-        raise CodecError("a decoded frame is marked as damaged")
+def check_pixels(n_frames: int, width: int, height: int) -> None:
+    """Refuse more pixels than are decoded at once with a `CodecError`, before memory is taken."""
+    if n_frames * width * height > _MAX_PIXELS:
+        raise CodecError(f"{n_frames} frames of {width}×{height} are more than this decoder takes at once")
+
+
+def decoder_of(codec: str) -> av.VideoCodecContext:
+    """A decoder of a codec's streams that works on one thread: same packets, same frames."""
+    context = av.VideoCodecContext.create(codec_of_stream(codec).decoder, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    context.thread_count = 1
+    return context
+
+
+def luma_of(picture: av.VideoFrame, width: int, height: int) -> Frames:
+    """The luma plane of a decoded frame, shape=(height, width); `CodecError` where it is of another size or format."""
     if (picture.width, picture.height) != (width, height) or picture.format.name not in _GRAY_FORMATS:
         raise CodecError(
             f"a frame of {picture.width}×{picture.height} {picture.format.name} came out; "

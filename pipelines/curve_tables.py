@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 
+from codecsim.channel import INTACT
 from pipelines.console import table
 from pipelines.curves import MEASURES, RATES, Curve, CurvePoint, of_splits
 from pipelines.deltas import Compared
@@ -25,20 +26,28 @@ _ENDS = ("", "_low", "_high")
 _Column = tuple[str, Callable[[Curve], str]]
 """Header and cell of a column."""
 
-_SETTING: tuple[_Column, ...] = tuple((name, attrgetter(name)) for name in ("codec", "label", "reference"))
+_SETTING: tuple[_Column, ...] = (
+    *((name, attrgetter(name)) for name in ("codec", "label", "reference")),
+    ("loss", lambda curve: f"{curve.loss:g}"),
+    ("burst", lambda curve: _NOTHING if curve.channel.is_independent else f"{curve.channel.burst:g}"),
+    ("loss seed", lambda curve: str(max(0, curve.channel.seed))),
+)
 
 
 def curves_csv(curves: Sequence[Curve]) -> str:
     """Every figure of curves as CSV, a row a point.
 
-    Frames that were never coded are a row of the value ``none`` without rates, and so is the ceiling. What is not known
+    Frames that were never coded are a row of the value ``none`` without rates, and so is the ceiling; curves of streams
+    that lost packets do not repeat it. What is not known
     is empty, what is not defined ``nan``. Numbers are written in as many digits as give back the very same float64.
 
     Columns
     -------
     codec, mode, s, method, label, reference : which curve
+    loss, burst, loss_seed : of the channel that streams came through; 0, 0 and -1 of whole streams
     value : QP, CRF or kbit/s that was asked for
     bpp_lr, bpp_hr, rate_kbps : pooled over sequences
+    concealed, damaged : share of the frames, as of `CurvePoint`
     rmse, cc, ccc, ccc_within, lost_ccc : each with _low and _high, the ends of its interval. ccc_within is of what is
         left when each subject's mean is taken off; lost_ccc is CCC less that on frames that were never coded
     on_hull : 1 for corners of the hull of CCC over bpp_hr, over all factors of the family (`pipelines.hull`)
@@ -46,7 +55,8 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     splits, n_sequences, n_subjects, n_frames : that the curve is of
     seeds : of its networks, separated by spaces
     """
-    header = ["codec", "mode", "s", "method", "label", "reference", "value", *RATES]
+    header = ["codec", "mode", "s", "method", "label", "reference", "loss", "burst", "loss_seed"]
+    header += ["value", *RATES, "concealed", "damaged"]
     header += [name + end for name in (*MEASURES, "lost_ccc") for end in _ENDS]
     header += ["on_hull", "saturates_at", "splits", "n_sequences", "n_subjects", "n_frames", "seeds"]
     rows: list[list[str]] = []
@@ -61,7 +71,7 @@ def curves_table(curves: Sequence[Curve]) -> Rows:
 
     ``at smallest`` and ``at largest`` are CCC at the smallest and the largest operating value. ``saturates`` is the
     value up to which coding is not known to cost CCC (`Curve.saturates_at`), and rates are those there.
-    Codec, label, reference and values have columns where curves differ in them.
+    Codec, label, reference, loss, burst, loss seed and values have columns where curves differ in them.
     """
     telling = _telling(curves, *_SETTING, ("values", _values))
     header = [*(name for name, _ in telling), "method", "s", "CCC uncompressed", "at smallest", "at largest"]
@@ -105,20 +115,22 @@ def deltas_csv(compared: Sequence[Compared]) -> str:
     return to_csv((header, rows))
 
 
-def _family(curve: Curve) -> tuple[str, ...]:
-    return curve.codec, curve.mode, curve.label, curve.reference, curve.family
+def _family(curve: Curve) -> Hashable:
+    return curve.codec, curve.mode, curve.label, curve.reference, curve.channel, curve.family
 
 
 def _csv_rows(curve: Curve, corners: Collection[tuple[int, float]]) -> Iterator[list[str]]:
     """The uncompressed row first, where there is one, then the points."""
+    channel = curve.channel
     which = [curve.codec, curve.mode, str(curve.s), curve.method, curve.label, curve.reference]
+    which += [_exact(channel.loss), _exact(channel.burst), str(channel.seed)]
     numbers = (len(curve.sequences), len(curve.subjects), curve.n_frames)
     of = [_exact(curve.saturates_at), " ".join(curve.splits), *map(str, numbers), " ".join(map(str, curve.seeds))]
-    if curve.uncompressed:
+    if curve.uncompressed and channel == INTACT:
         figures = chain.from_iterable(_exact_ends(curve.uncompressed[name]) for name in MEASURES)
-        yield [*which, UNCOMPRESSED, *("" for _ in RATES), *figures, *_exact_ends(None), "", *of]
+        yield [*which, UNCOMPRESSED, *("" for _ in RATES), "", "", *figures, *_exact_ends(None), "", *of]
     for point in curve.points:
-        rates = [_exact(getattr(point, rate)) for rate in RATES]
+        rates = [_exact(getattr(point, name)) for name in (*RATES, "concealed", "damaged")]
         measured = [*(point.metrics[name] for name in MEASURES), point.lost_ccc]
         figures, is_corner = chain.from_iterable(map(_exact_ends, measured)), (curve.s, point.value) in corners
         yield [*which, _exact(point.value), *rates, *figures, str(int(is_corner)), *of]

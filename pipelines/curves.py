@@ -6,6 +6,9 @@ A curve is one method at one factor and codec, over the operating values. It is 
 - ``fidelity``: what the same network says of the same frames at HR, never coded. Any footage has it; it tells what
   shrinking and coding change, not whether the network is right.
 
+Streams that came through a channel that loses packets have curves of their own, one a channel; none of their points
+stands in a curve of whole streams. Their rates are those sent.
+
 Sequences are concatenated, and rates pooled: bits of all over pixels, or seconds, of all. Bands are percentile
 bootstraps over subjects, and over seeds where there are several networks of a method.
 """
@@ -13,11 +16,13 @@ bootstraps over subjects, and over seeds where there are several networks of a m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from codecsim.channel import INTACT, Channel
 from codecsim.store import Sweep
 from pipelines.readings import UNCODED, Networks, Readings
 from pipelines.tables import Point, points, pooled_rate
@@ -52,6 +57,8 @@ class CurvePoint:
     metrics : of `MEASURES`
     lost_ccc : CCC here less CCC on LR frames that were never coded, paired over subjects and seeds; None where those
         were not recognised
+    concealed, damaged : share of the frames that were lost or did not come out, and of those that differ from what they
+        are without losses
     """
 
     value: float
@@ -60,6 +67,8 @@ class CurvePoint:
     rate_kbps: float
     metrics: Mapping[str, Interval]
     lost_ccc: Interval | None
+    concealed: float = 0.0
+    damaged: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class Curve:
     sequences, subjects, splits : that it is of; of splits those that are known
     n_frames : that a point is of: recognised, and not without a target
     n_left_out : points of other sequences than these
+    channel : that its streams came through
     """
 
     codec: str
@@ -93,6 +103,12 @@ class Curve:
     splits: tuple[str, ...]
     n_frames: int
     n_left_out: int = 0
+    channel: Channel = INTACT
+
+    @property
+    def loss(self) -> float:
+        """Share of the packets that its channel loses in the long run."""
+        return self.channel.loss
 
     @property
     def family(self) -> str:
@@ -122,8 +138,10 @@ class Curve:
         return np.array([point.metrics[measure].estimate for point in self.points])
 
 
-def curves(sweep: Sweep, *, reference: Reference = "label", resamples: int = RESAMPLES) -> list[Curve]:
-    """Every curve that the predictions in a sweep give, by codec, method and factor.
+def curves(
+    sweep: Sweep, *, reference: Reference = "label", resamples: int = RESAMPLES, with_losses: bool = False
+) -> list[Curve]:
+    """Every curve that the predictions in a sweep give, by codec, method, factor and channel.
 
     A method that was shown HR frames alone, such as ``hr``, is a curve without points, at s = 1: the ceiling.
 
@@ -131,6 +149,7 @@ def curves(sweep: Sweep, *, reference: Reference = "label", resamples: int = RES
     ----------
     reference : ``label`` or ``fidelity``; methods of which it is not known give no curve
     resamples : of the bootstrap
+    with_losses : whether to make curves of streams that lost packets too, after those of whole streams
 
     Returns
     -------
@@ -140,11 +159,13 @@ def curves(sweep: Sweep, *, reference: Reference = "label", resamples: int = RES
     groups: dict[tuple[str, str, int], list[Point]] = {}
     for point in points(sweep):
         groups.setdefault((point.label, point.mode, point.scale), []).append(point)
+    channels = readings.channels if with_losses else (INTACT,)
     for method, label in readings.methods:
         maker = _Maker(sweep, readings.of(method, label), reference, resamples)
-        coded = [curve for members in groups.values() if (curve := maker.coded(members))]
+        pairs = product(groups.values(), channels)
+        coded = [curve for members, channel in pairs if (curve := maker.coded(members, channel))]
         found += coded or maker.ceiling()
-    return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve)))
+    return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve), curve.channel))
 
 
 def of_splits(curves: Sequence[Curve]) -> str:
@@ -168,9 +189,9 @@ class _Maker:
         self._reference: Reference = reference
         self._resamples = resamples
 
-    def coded(self, members: Sequence[Point]) -> Curve | None:
+    def coded(self, members: Sequence[Point], channel: Channel) -> Curve | None:
         """The curve through operating points of one codec and factor; None where nothing is known of it."""
-        first, shown = members[0], [self._shown(point) for point in members]
+        first, shown = members[0], [self._shown(point, channel) for point in members]
         sets = Counter(tuple(each) for each in shown if each)
         if not sets:
             return None
@@ -182,15 +203,19 @@ class _Maker:
         taken = []
         for point, keys in zip(members, shown, strict=True):
             if tuple(keys) == sequences:
-                told = self._networks.told(list(keys.items()), first.scale)
+                told = self._networks.told(list(keys.items()), first.scale, channel)
+                harm = self._networks.harm(list(keys.items()), first.scale, channel)
                 chosen = np.isin(self._sweep.column("sequence")[point.rows], sequences)
                 pooled = replace(point, rows=point.rows[chosen])
+                n_frames = int(self._sweep.column("n_frames")[pooled.rows].sum())
                 taken.append(
                     CurvePoint(
                         point.value,
                         **{rate: pooled_rate(self._sweep, pooled, rate) for rate in RATES},
                         metrics=self._metrics(told, target, sequences),
                         lost_ccc=None if still is None else self._lost(told, still, target, sequences),
+                        concealed=harm[0] / n_frames,
+                        damaged=harm[1] / n_frames,
                     )
                 )
         return self._curve(
@@ -200,6 +225,7 @@ class _Maker:
             target,
             uncompressed={} if still is None else self._metrics(still, target, sequences),
             n_left_out=sum(map(bool, shown)) - len(taken),
+            channel=channel,
         )
 
     def ceiling(self) -> list[Curve]:
@@ -216,13 +242,13 @@ class _Maker:
         nothing = Point("", "{}", "", 1, np.nan, np.empty(0, np.intp))
         return [self._curve(nothing, (), sequences, target, uncompressed=self._metrics(told, target, sequences))]
 
-    def _shown(self, point: Point) -> dict[str, str]:
+    def _shown(self, point: Point, channel: Channel) -> dict[str, str]:
         """Sequence → key of the streams of a point that all networks were shown, and that have a target, by name."""
         names, keys = (self._sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
         return {
             name: key
             for name, key in sorted(zip(names, keys, strict=True))
-            if self._networks.have(name, key, point.scale) and self._has_target(name)
+            if self._networks.have(name, key, point.scale, channel) and self._has_target(name)
         }
 
     def _has_target(self, sequence: str) -> bool:
@@ -269,6 +295,7 @@ class _Maker:
         *,
         uncompressed: Mapping[str, Interval],
         n_left_out: int = 0,
+        channel: Channel = INTACT,
     ) -> Curve:
         networks = self._networks
         return Curve(
@@ -286,4 +313,5 @@ class _Maker:
             splits=tuple(sorted({networks.readings.splits[name] for name in sequences} - {""})),
             n_frames=int((~np.isnan(np.atleast_2d(target)).any(0)).sum()),
             n_left_out=n_left_out,
+            channel=channel,
         )

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from codecsim.channel import INTACT
 from codecsim.errors import UsageError
 from pipelines.curves import MEASURE_NAMES, RATES, RISING, Curve, CurvePoint
 
@@ -101,8 +102,8 @@ def delta(anchor: Curve, test: Curve, *, rate: str = "bpp_hr", measure: str = "c
 
     Parameters
     ----------
-    anchor, test : of the same sequences, label and reference. Codec, method and networks may differ, and, unless the
-        rate is bpp_lr, the factor
+    anchor, test : of the same sequences, label, reference and channel. Codec, method and networks may differ, and,
+        unless the rate is bpp_lr, the factor
     rate : ``bpp_hr``, ``rate_kbps`` or ``bpp_lr``
     measure : ``ccc``, or another of `RISING`, of which `Delta.bd_ccc` is then
 
@@ -110,7 +111,8 @@ def delta(anchor: Curve, test: Curve, *, rate: str = "bpp_hr", measure: str = "c
     -------
     delta : both figures refused where
 
-        - the curves are not comparable: of different sequences, label or reference, or of different factors in bpp_lr;
+        - the curves are not comparable: of different sequences, label, reference or channel, or of different factors in
+          bpp_lr;
         - a curve has fewer than 4 points, or a value that is not a number;
         - a curve is not monotone: at some point the upper end of CCC is below the lower end of CCC at a lower rate.
           Where there are no intervals (a single subject), any fall counts;
@@ -143,10 +145,11 @@ def delta(anchor: Curve, test: Curve, *, rate: str = "bpp_hr", measure: str = "c
 
 
 def deltas(curves: Sequence[Curve], *, rate: str = "bpp_hr", pairs: Sequence[str] = PAIRS) -> list[Compared]:
-    """BD-rate and BD-CCC of pairs of the same codec, mode, label and reference.
+    """BD-rate and BD-CCC of pairs of the same codec, mode, label and reference, of whole streams.
 
     Parameters
     ----------
+    curves : those of streams that lost packets are passed over
     rate : as in `delta`
     pairs : ``methods``, every method against ``lr`` of its factor; ``factors``, every factor of a family against the
         next smaller one that it has
@@ -164,6 +167,7 @@ def deltas(curves: Sequence[Curve], *, rate: str = "bpp_hr", pairs: Sequence[str
     for name in pairs:
         if name not in PAIRS:
             raise UsageError(f"pairs {name!r} are not known; pairs are {' or '.join(PAIRS)}")
+    curves = [curve for curve in curves if curve.channel == INTACT]
     found = [*_methods(curves)] if "methods" in pairs else []
     found += _factors(curves) if "factors" in pairs else []
     return [Compared(anchor, test, rate, delta(anchor, test, rate=rate)) for anchor, test in found]
@@ -206,6 +210,8 @@ def _incomparable(anchor: Curve, test: Curve, rate: str) -> str:
         return f"{both} tell different labels"
     if anchor.reference != test.reference:
         return f"{both} are measured against different references, {test.reference} and {anchor.reference}"
+    if anchor.channel != test.channel:
+        return f"{both} came through different channels, which lose {test.loss:g} and {anchor.loss:g} of the packets"
     shared = len(set(anchor.sequences) & set(test.sequences))
     if not shared == len(anchor.sequences) == len(test.sequences):
         counts = f"{len(test.sequences)} and {len(anchor.sequences)}"

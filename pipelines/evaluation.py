@@ -1,8 +1,9 @@
 """Networks read the streams of a sweep while it is made: one stream is encoded, another decoded, a third recognised.
 
 What they tell is kept as parts beside the sweep file, and becomes part of it; so a run that was stopped goes on. They
-are shown the decoded frames of every stream, LR frames that were never coded (against which one sees what coding
-changes), and HR frames (the ceiling, and what fidelity is measured against).
+are shown the decoded frames of every stream, whole and as they come through channels that lose packets, LR frames that
+were never coded (against which one sees what coding changes), and HR frames (the ceiling, and what fidelity is measured
+against).
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
 from codecsim.decode import Decode
 from codecsim.decoder_process import DecoderProcess
@@ -29,7 +31,7 @@ from codecsim.store import Sweep
 from codecsim.store.merge import part_files
 from codecsim.store.records import Series, write_predictions
 from pipelines.networks import Network
-from pipelines.readings import NO_SEED, TRUTH, UNCODED
+from pipelines.readings import NO_SEED, TRUTH, UNCODED, channels_of
 from pipelines.showing import Asked, Files, Shown, shown_in_groups
 from recognition.devices import Precision, arithmetic, get_device
 from recognition.inference import Predictor
@@ -43,8 +45,10 @@ _LOOK_SECONDS = 0.2
 
 Floats = npt.NDArray[np.float32]
 
-_Identity = tuple[str, str, int, str, str, int]
-"""Sequence, key, factor, method, label, seed."""
+_Identity = tuple[str, str, int, Channel, str, str, int]
+"""Sequence, key, factor, channel, method, label, seed."""
+
+_SHOWN, _TELLING, _MARK = ("sequence", "key", "scale"), ("method", "label", "seed"), ("weights", "precision", "every")
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,14 @@ class Evaluation:
     networks : to be asked
     every : every so many frames are shown; None for what the sweep was evaluated with, or else the device's default
     device, precision : where and how they are computed
+    channels : through which streams are sent, besides being read whole
     force : ask again what was asked before
     progress : told how many streams are read
 
     Attributes
     ----------
     every : as above, settled
+    channels : as above, each once
     n_read, n_reused : how often a network read a sequence or a stream, and how often it had done so before
     n_inferred : frames that went through networks
 
@@ -88,6 +94,7 @@ class Evaluation:
         every: int | None = None,
         device: str = "auto",
         precision: Precision = "fp32",
+        channels: Sequence[Channel] = (),
         force: bool = False,
         progress: Progress | None = None,
     ) -> None:
@@ -96,6 +103,7 @@ class Evaluation:
         with arithmetic(precision, place):
             pass  # what this device cannot do is told before any work
         self.n_read = self.n_reused = 0
+        self.channels = tuple(dict.fromkeys(each for each in channels if each != INTACT))
         self._networks = [
             (network, Predictor(network.network, device=device, precision=precision, pads=True)) for network in networks
         ]
@@ -105,7 +113,7 @@ class Evaluation:
         known, self._said = _known(out)
         self._known = {} if force else known
         self._pending: list[Series] = []
-        before = {mark.every for mark in self._known.values()}
+        before = {mark.every for (_, _, _, channel, *_), mark in self._known.items() if channel == INTACT}
         self.every = every or min(before, default=EVERY[kind])
         if before - {self.every}:
             raise UsageError(
@@ -121,7 +129,7 @@ class Evaluation:
     @contextmanager
     def follow(self, jobs: Sequence[Job], folder: Path) -> Iterator[Follow]:
         """Read the streams of a sweep while it makes them: a `codecsim.simulator.Follower`."""
-        with self.reading(Asked.of(jobs), folder) as take:
+        with self.reading(Asked.of(jobs, self.channels), folder) as take:
             yield take
 
     @contextmanager
@@ -152,9 +160,9 @@ class Evaluation:
     def _read_all(self, asked: Asked, files: Files, folder: Path, decode: Decode) -> None:
         saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
 
-        def is_wanted(sequence: str, key: str, scale: int) -> bool:
+        def is_wanted(sequence: str, key: str, scale: int, channel: Channel) -> bool:
             nonlocal n_shown
-            readers, lacking = self._readers(key, scale), self._lacking(sequence, key, scale)
+            readers, lacking = self._readers(key, scale), self._lacking(sequence, key, scale, channel)
             self.n_reused += len(readers) - len(lacking)
             n_shown += not lacking
             return bool(lacking)
@@ -181,13 +189,13 @@ class Evaluation:
         everybody = key == UNCODED and scale == 1
         return [(network, predictor) for network, predictor in self._networks if everybody or network.reads(scale)]
 
-    def _lacking(self, sequence: str, key: str, scale: int) -> list[tuple[Network, Predictor]]:
+    def _lacking(self, sequence: str, key: str, scale: int, channel: Channel) -> list[tuple[Network, Predictor]]:
         """Those of them that have not told yet."""
         return [
             (network, predictor)
             for network, predictor in self._readers(key, scale)
             if any(
-                self._known.get((sequence, key, scale, network.method.name, label, network.seed))
+                self._known.get((sequence, key, scale, channel, network.method.name, label, network.seed))
                 != _Mark(network.weights, self._precision, self.every)
                 for label in network.labels
             )
@@ -195,7 +203,7 @@ class Evaluation:
 
     def _read(self, group: Sequence[Shown]) -> None:
         """Show a group of frames to all networks that have not told of them."""
-        lacking = [self._lacking(shown.sequence, shown.key, shown.scale) for shown in group]
+        lacking = [self._lacking(shown.sequence, shown.key, shown.scale, shown.channel) for shown in group]
         for network, predictor in self._networks:
             mine = [shown for shown, those in zip(group, lacking, strict=True) if (network, predictor) in those]
             for shown, told in zip(mine, predictor.stream(shown.frames for shown in mine), strict=True):
@@ -213,6 +221,11 @@ class Evaluation:
                         delay_seconds=network.delay_seconds,
                         every=self.every,
                         values=told[:, k],
+                        loss=shown.channel.loss,
+                        burst=shown.channel.burst,
+                        loss_seed=shown.channel.seed,
+                        n_concealed=shown.n_concealed,
+                        n_damaged=shown.n_damaged,
                     )
                     for k, label in enumerate(network.labels)
                 ]
@@ -233,11 +246,14 @@ class Evaluation:
     def _save(self, folder: Path) -> None:
         if not self._pending:
             return
-        identity = hashlib.sha256(
-            repr([(each.sequence, each.key, each.method, each.label, each.seed) for each in self._pending]).encode()
-        )
+        identity = hashlib.sha256(repr([_identity(each) for each in self._pending]).encode())
         write_predictions(folder / f"predictions-{identity.hexdigest()[:32]}.h5", self._pending)
         self._pending = []
+
+
+def _identity(told: Series) -> _Identity:
+    channel = Channel(told.loss, told.burst, told.loss_seed)
+    return told.sequence, told.key, told.scale, channel, told.method, told.label, told.seed
 
 
 def _truth(sequence: str, label: str, values: Floats) -> Series:
@@ -263,17 +279,19 @@ def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Flo
     """
     marks: dict[_Identity, _Mark] = {}
     said: dict[tuple[str, str], Floats] = {}
-    names = "sequence", "key", "scale", "method", "label", "seed", "weights", "precision", "every"
     for path in ([out] if out.exists() else []) + part_files(parts_folder(out)):
         try:
             with Sweep(path) as sweep:
                 told = sweep.predictions
-                for index, row in enumerate(zip(*(told[name].tolist() for name in names), strict=True)):
-                    if row[3] == TRUTH:
+                rows = (
+                    zip(*(told[name].tolist() for name in names), strict=True) for names in (_SHOWN, _TELLING, _MARK)
+                )
+                for index, (shown, telling, mark, channel) in enumerate(zip(*rows, channels_of(told), strict=True)):
+                    if telling[0] == TRUTH:
                         start, length = int(told["offset"][index]), int(told["n_values"][index])
-                        said[row[0], row[4]] = sweep.predicted_between(start, start + length)
+                        said[shown[0], telling[1]] = sweep.predicted_between(start, start + length)
                     else:
-                        marks[row[:6]] = _Mark(*row[6:])
+                        marks[*shown, channel, *telling] = _Mark(*mark)
         except StoreError:
             if path == out:
                 raise

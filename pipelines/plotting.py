@@ -16,6 +16,7 @@ _SWEEP = {
     "rd": ("reference", "sequences"),
     "figure4": ("reference", "against", "measures", "scales", "label", "codec", "mode"),
     "hull": ("reference", "against", "measures", "label", "codec", "mode"),
+    "loss": ("reference", "measures", "scales", "label", "qp", "codec", "mode", "burst", "loss_seed"),
     "bits": ("sequences", "codec", "mode"),
     "strips": ("sequences", "label", "frame", "qp", "codec", "mode", "corpora"),
 }
@@ -28,6 +29,7 @@ _ALLOWED = {
     ("rd", "reference"): ("hr", "lr"),
     ("figure4", "reference"): ("label", "fidelity"),
     ("hull", "reference"): ("label", "fidelity"),
+    ("loss", "reference"): ("label", "fidelity"),
     ("hull", "against"): ("bpp_hr", "rate_kbps"),
 }
 
@@ -37,12 +39,12 @@ _ALLOWED = {
 @click.option(
     "--figure",
     type=click.Choice([*_SWEEP, *_CORPUS]),
-    help="Of a sweep: rd, figure4, hull, bits, strips; of a corpus: sheet, figure1, trace.  [default: rd or sheet]",
+    help=f"Of a sweep: {', '.join(_SWEEP)}; of a corpus: {', '.join(_CORPUS)}.  [default: rd or sheet]",
 )
 @click.option(
     "--reference",
     type=click.Choice(["hr", "lr", "label", "fidelity"]),
-    help="What is measured against. rd: hr or lr; figure4, hull: label or fidelity.  [default: hr; label if known]",
+    help="What is measured against. rd: hr or lr; others: label or fidelity.  [default: hr; label if known]",
 )
 @click.option(
     "--against",
@@ -54,25 +56,32 @@ _ALLOWED = {
     "measures",
     type=Names("measure", MEASURES),
     default="",
-    help=f"Of {', '.join(MEASURES)}. figure4: a row each; hull: one.  [default: cc,ccc; ccc]",
+    help=f"Of {', '.join(MEASURES)}. figure4, loss: a row each; hull: one.  [default: cc,ccc; ccc]",
 )
-@click.option("--scales", type=Ranges("factor", whole=True), help="figure4: these factors.  [default: all]")
-@click.option("--label", help="figure4, hull, strips: which label.  [default: the only one]")
-@click.option("--codec", help="figure4, hull, bits, strips: which codec, with its options.  [default: the only one]")
+@click.option("--scales", type=Ranges("factor", whole=True), help="figure4, loss: these factors.  [default: all]")
+@click.option("--label", help="figure4, hull, loss, strips: which label.  [default: the only one]")
+@click.option("--codec", help="All of a sweep but rd: which codec, with its options.  [default: the only one]")
 @click.option("--mode", type=click.Choice(["qp", "crf", "bitrate"]), help="Of that codec.  [default: the only one]")
 @click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
 @click.option("--task", help="sheet, figure1, trace: which label.  [default: valence, or what there is]")
 @click.option(
     "--frame", type=click.IntRange(0), help="figure1, strips: which frame.  [default: where the label is highest]"
 )
-@click.option("--qp", type=Ranges("QP"), help="strips: columns, QPs (CRFs, bit rates) of the sweep.  [default: five]")
+@click.option(
+    "--qp",
+    type=Ranges("QP"),
+    help="QPs (CRFs, bit rates) of the sweep. strips: columns; loss: rows.  [default: five; three]",
+)
+@click.option("--burst", type=float, help="loss: channels of these bursts, 0: independent losses.  [default: the only]")
+@click.option("--loss-seed", type=int, help="loss: channels of this seed.  [default: the only one]")
 @click.option("--corpus", "corpora", type=FILE, multiple=True, help="strips: where the sequences are, if they moved.")
 @click.option("--out", type=FILE, help="PNG to write; a PDF is put beside it.  [default: FILE.FIGURE.png]")
 def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None:
     """Draw a sweep or a corpus.
 
     rd: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s. figure4: CC and CCC of every method against QP or rate, as in
-    Cheng et al. 2017. hull: the best of all factors and QPs at every rate. bits: where the bits go. strips: faces at
+    Cheng et al. 2017. hull: the best of all factors and QPs at every rate. loss: CCC against the share of
+    packets lost, of streams that were read with --loss. bits: where the bits go. strips: faces at
     some QPs, and what each method reads in them. sheet: every sequence where its label is lowest and highest. figure1:
     a face at every factor. trace: labels beside frames.
     """
@@ -85,7 +94,7 @@ def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None
         raise UsageError(f"{file}: --figure {chosen} is not of such a file; it has {', '.join(held)}")
     options = {name: value for name, value in given.items() if value not in (None, ())}
     for name, value in options.items():
-        option = {"sequences": "sequence", "corpora": "corpus", "measures": "measure"}.get(name, name)
+        option = {"sequences": "sequence", "corpora": "corpus", "measures": "measure"}.get(name, name).replace("_", "-")
         if name not in held[chosen]:
             raise UsageError(f"--{option} is not for --figure {chosen}")
         allowed = _ALLOWED.get((chosen, name), (value,))
@@ -102,6 +111,7 @@ def _drawers() -> dict[str, Callable[..., list[Path]]]:
         "rd": figures.plot_rd,
         "figure4": _plot_figure4,
         "hull": _plot_hull,
+        "loss": _plot_loss,
         "bits": _plot_bits,
         "strips": _plot_strips,
         "sheet": corpus_figures.plot_sheet,
@@ -115,11 +125,23 @@ def _plot_figure4(
 ) -> list[Path]:
     from pipelines.recognition_figures import plot_figure4
 
-    found = _curves(file, reference)
+    return plot_figure4(_at_scales(_curves(file, reference), scales), target, **options)
+
+
+def _plot_loss(
+    file: Path, target: Path, *, reference: str | None = None, scales: tuple[int, ...] = (), **options: Any
+) -> list[Path]:
+    from pipelines.loss_figure import plot_loss
+
+    return plot_loss(_at_scales(_curves(file, reference, with_losses=True), scales), target, **options)
+
+
+def _at_scales(found: "list[Curve]", scales: tuple[int, ...]) -> "list[Curve]":
+    """Curves at some factors, or at all where none is named, with the ceilings."""
     there = sorted({curve.s for curve in found if curve.points})
     if missing := sorted(set(scales) - set(there)):
         raise UsageError(f"--scales {missing[0]}: there are curves at {', '.join(map(str, there))}")
-    return plot_figure4([each for each in found if not (scales and each.points) or each.s in scales], target, **options)
+    return [each for each in found if not (scales and each.points) or each.s in scales]
 
 
 def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
@@ -144,7 +166,7 @@ def _plot_strips(file: Path, target: Path, **options: Any) -> list[Path]:
     return plot_strips(strips(file, **options), target)
 
 
-def _curves(file: Path, reference: str | None) -> "list[Curve]":
+def _curves(file: Path, reference: str | None, *, with_losses: bool = False) -> "list[Curve]":
     """Curves against what was asked for; without that, against labels where there are any."""
     from codecsim.store import Sweep
     from pipelines.curves import REFERENCES, curves
@@ -152,7 +174,7 @@ def _curves(file: Path, reference: str | None) -> "list[Curve]":
     with Sweep(file) as sweep:
         for each in REFERENCES:
             if reference in (None, each):
-                found = curves(sweep, reference=each)
+                found = curves(sweep, reference=each, with_losses=with_losses)
                 if any(curve.points for curve in found) or reference:
                     return found
     raise UsageError(f"{file}: no network has read its streams yet; codecsim evaluate {file} lets networks read them")

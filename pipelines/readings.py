@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from codecsim.channel import INTACT, Channel
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
+from codecsim.store.sweep import Table
 from recognition.data import moved
 
 Floats = npt.NDArray[np.float64]
-_Shown = tuple[str, str, int]
-"""Sequence, key of the stream, factor."""
+_Shown = tuple[str, str, int, Channel]
+"""Sequence, key of the stream, factor, channel that it came through."""
 
 TRUTH = "truth"
 """Name of the method under which a sweep keeps what its corpus says."""
@@ -23,8 +25,18 @@ UNCODED = ""
 NO_SEED = -1
 
 
+def channels_of(told: Table) -> list[Channel]:
+    """The channel of each row of /predictions."""
+    rows = zip(*(told[name].tolist() for name in ("loss", "burst", "loss_seed")), strict=True)
+    known: dict[tuple[float, float, int], Channel] = {}
+    return [known.setdefault(row, Channel(*row)) for row in rows]
+
+
 class Readings:
     """Predictions in a sweep, by the method that made them.
+
+    What a network read in a stream with losses counts while it is of the same weights, arithmetic and frames as what it
+    read in the whole stream: those are read anew with every evaluation, and losses where they are asked for alone.
 
     Parameters
     ----------
@@ -35,6 +47,7 @@ class Readings:
     every : every so many frames were shown to networks
     subjects, splits, fps : of each sequence
     methods : with the label that each tells, in the order of the file
+    channels : that streams came through, by rising loss; first the one that loses nothing
 
     Raises
     ------
@@ -46,7 +59,7 @@ class Readings:
         self.path = sweep.path
         self._sweep = sweep
         told = sweep.predictions
-        is_network = told["method"] != TRUTH
+        is_network = (told["method"] != TRUTH) & (told["loss"] == 0)
         intervals = np.unique(told["every"][is_network]).tolist()
         if len(intervals) > 1:
             shown = " and ".join(map(str, intervals))
@@ -60,17 +73,31 @@ class Readings:
         self._extents = np.stack([told["offset"], told["offset"] + told["n_values"]], 1)
         shown_frames = (told[name][is_network].tolist() for name in ("sequence", "n_values"))
         self._n_shown: dict[str, int] = dict(zip(*shown_frames, strict=True))
-        self._delays = told["delay_seconds"]
+        self._told = told
         self._rows: dict[tuple[str, str], dict[int, dict[_Shown, int]]] = {}
-        rows = (told[name].tolist() for name in ("method", "label", "seed", "sequence", "key", "scale"))
-        for row, (method, label, seed, *shown_to_it) in enumerate(zip(*rows, strict=True)):
-            self._rows.setdefault((method, label), {}).setdefault(seed, {})[tuple(shown_to_it)] = row
+        self._sort()
         self.methods = [known for known in self._rows if known[0] != TRUTH]
+
+    def _sort(self) -> None:
+        """Find the rows of each method, those without losses first, and the channels."""
+        told, channels = self._told, channels_of(self._told)
+        marks = list(zip(*(told[name].tolist() for name in ("weights", "precision", "every")), strict=True))
+        names = ("method", "label", "seed", "sequence", "key", "scale")
+        rows = list(zip(*(told[name].tolist() for name in names), strict=True))
+        found = {INTACT}
+        for row in np.argsort(told["loss"] != 0, kind="stable").tolist():
+            method, label, seed, sequence, key, scale = rows[row]
+            channel, whole = channels[row], self.row(method, label, seed, (sequence, key, scale, INTACT))
+            if channel == INTACT or (whole is not None and marks[whole] == marks[row]):
+                held = self._rows.setdefault((method, label), {}).setdefault(seed, {})
+                held[sequence, key, scale, channel] = row
+                found.add(channel)
+        self.channels = tuple(sorted(found))
 
     def of(self, method: str, label: str) -> "Networks":
         """What the networks of a method told."""
         by_seed = self._rows[method, label]
-        delays = sorted({float(self._delays[row]) for rows in by_seed.values() for row in rows.values()})
+        delays = sorted({float(self._told["delay_seconds"][row]) for rows in by_seed.values() for row in rows.values()})
         if len(delays) > 1:
             shown = ", ".join(f"{each:g}" for each in delays)
             raise UsageError(
@@ -84,7 +111,7 @@ class Readings:
 
     def has_truth(self, label: str, sequence: str) -> bool:
         """Whether the corpus says anything of a sequence."""
-        return self.row(TRUTH, label, NO_SEED, (sequence, UNCODED, 1)) is not None
+        return self.row(TRUTH, label, NO_SEED, (sequence, UNCODED, 1, INTACT)) is not None
 
     def truth(self, label: str, sequences: Sequence[str], *, delay_seconds: float) -> Floats:
         """What the corpus says of the frames that networks were shown, shape=(N,): NaN where it says nothing.
@@ -95,7 +122,7 @@ class Readings:
         """
         parts = []
         for sequence in sequences:
-            values = self.values(self._rows[TRUTH, label][NO_SEED][sequence, UNCODED, 1])
+            values = self.values(self._rows[TRUTH, label][NO_SEED][sequence, UNCODED, 1, INTACT])
             parts.append(moved(values, round(delay_seconds * self.fps[sequence]))[:: self.every])
         return np.concatenate(parts)
 
@@ -106,6 +133,10 @@ class Readings:
     def values(self, row: int) -> Floats:
         """The numbers of one row, float64."""
         return self._sweep.predicted_between(*map(int, self._extents[row])).astype(np.float64)
+
+    def harm(self, row: int) -> tuple[int, int]:
+        """How many frames of the stream of a row were concealed, and how many differ from those without losses."""
+        return int(self._told["n_concealed"][row]), int(self._told["n_damaged"][row])
 
 
 @dataclass(frozen=True)
@@ -124,15 +155,24 @@ class Networks:
     seeds: tuple[int, ...]
     delay_seconds: float
 
-    def have(self, sequence: str, key: str, scale: int) -> bool:
-        """Whether all of them were shown a stream, or frames that were never coded."""
-        shown = sequence, key, scale
+    def have(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
+        """Whether all of them were shown a stream as it came through a channel, or frames that were never coded."""
+        shown = sequence, key, scale, channel
         return all(self.readings.row(self.method, self.label, seed, shown) is not None for seed in self.seeds)
 
-    def told(self, shown: Sequence[tuple[str, str]], scale: int) -> Floats:
+    def told(self, shown: Sequence[tuple[str, str]], scale: int, channel: Channel = INTACT) -> Floats:
         """Predictions, shape=(seeds, N): the frames of one (sequence, key) after another, of those that they `have`."""
         told = []
         for seed in self.seeds:
-            rows = [self.readings.row(self.method, self.label, seed, (*each, scale)) for each in shown]
-            told.append(np.concatenate([self.readings.values(row) for row in rows if row is not None]))
+            rows = self._rows(seed, shown, scale, channel)
+            told.append(np.concatenate([self.readings.values(row) for row in rows]))
         return np.stack(told)
+
+    def harm(self, shown: Sequence[tuple[str, str]], scale: int, channel: Channel) -> tuple[int, int]:
+        """How many frames of all these streams were concealed, and how many differ from those without losses."""
+        harm = [self.readings.harm(row) for row in self._rows(self.seeds[0], shown, scale, channel)]
+        return sum(concealed for concealed, _ in harm), sum(damaged for _, damaged in harm)
+
+    def _rows(self, seed: int, shown: Sequence[tuple[str, str]], scale: int, channel: Channel) -> list[int]:
+        rows = (self.readings.row(self.method, self.label, seed, (*each, scale, channel)) for each in shown)
+        return [row for row in rows if row is not None]

@@ -232,18 +232,18 @@ def _figure4(shown: Selection, against: Against, measures: Sequence[str]) -> Fig
         axes[-1, column].set_xlabel(_axis_name(shown.mode, against, is_wide))
     for axis, measure in zip(axes[:, 0], measures, strict=True):
         axis.set_ylabel(shown.measure_name(measure))
-    _legend(figure, shown, styles)
+    method_legend(figure, shown, styles)
     measured = [interval for curve in shown.coded for interval in _intervals(curve, measures)]
+    bands = "bands and bars" if any(curve.uncompressed for curve in shown.coded) else "bands"
     parts = shown.caption(" and ".join(MEASURE_NAMES[measure] for measure in measures))
-    caption(figure, [*parts, *_bands_explained(shown, measured), *_none_explained(shown)])
+    caption(figure, [*parts, *bands_explained(shown, measured, bands), *_none_explained(shown)])
     return figure
 
 
 def _check(shown: Selection, against: str, measures: Sequence[str]) -> None:
     if against not in ("qp", *RATES):
         raise UsageError(f"against={against!r}: recognition is drawn against qp, {', '.join(RATES)}")
-    if not measures or set(measures) - set(MEASURES):
-        raise UsageError(f"measures={', '.join(measures)}: one or more of {', '.join(MEASURES)} can be drawn")
+    check_measures(measures)
     if against == "qp" and shown.mode == "bitrate":
         raise UsageError("against='qp': these streams were asked for by bit rate; draw against='rate_kbps'")
     if len(shown.scales) > _MOST_FACTORS:
@@ -251,7 +251,14 @@ def _check(shown: Selection, against: str, measures: Sequence[str]) -> None:
         raise UsageError(f"{len(shown.scales)} factors ({factors}): {_MOST_FACTORS} fit; pass the curves of fewer")
 
 
-def _legend(figure: Figure, shown: Selection, styles: Mapping[str, dict[str, Any]]) -> None:
+def check_measures(measures: Sequence[str]) -> None:
+    """Refuse measures that cannot be drawn, or none, with a `UsageError`."""
+    if not measures or set(measures) - set(MEASURES):
+        raise UsageError(f"measures={', '.join(measures)}: one or more of {', '.join(MEASURES)} can be drawn")
+
+
+def method_legend(figure: Figure, shown: Selection, styles: Mapping[str, dict[str, Any]]) -> None:
+    """Put a legend above a figure: the methods, and the ceilings."""
     coded = {curve.family for curve in shown.coded}
     handles = [Line2D([], [], **style) for family, style in styles.items() if family in coded]
     names = [family for family in styles if family in coded]
@@ -277,9 +284,9 @@ def _intervals(curve: Curve, measures: Sequence[str]) -> list[Interval]:
     return [interval for interval in found if np.isfinite(interval.estimate)]
 
 
-def _bands_explained(shown: Selection, measured: Sequence[Interval]) -> list[str]:
+def bands_explained(shown: Selection, measured: Sequence[Interval], what: str) -> list[str]:
+    """What the intervals of a figure are, as a part of its caption; `what` says how they are drawn."""
     over = "subjects and seeds" if any(len(curve.seeds) > 1 for curve in shown.coded) else "subjects"
-    what = "bands and bars" if any(curve.uncompressed for curve in shown.coded) else "bands"
     known = [np.isfinite(interval.low) for interval in measured]
     if all(known) and known:
         return [f"{what}: 95 % bootstrap over {over}"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from codecsim.channel import INTACT
 from codecsim.errors import UsageError
 from pipelines.curves import MEASURE_NAMES, Curve, Reference, of_splits
 from pipelines.tables import asked_for, counted
@@ -69,7 +70,7 @@ class Selection:
 def select(
     curves: Sequence[Curve], *, label: str | None = None, codec: str | None = None, mode: str | None = None
 ) -> Selection:
-    """The curves that one picture shows.
+    """The curves of whole streams that one picture shows; those of streams that lost packets are passed over.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ def select(
         If no curve with points is left, or those that are left would not be told apart in one picture: they are of
         several labels, references, codecs or modes.
     """
+    curves = [curve for curve in curves if curve.channel == INTACT]
     references = sorted({curve.reference for curve in curves})
     if len(references) > 1:
         raise UsageError(f"curves against {' and '.join(references)} are not comparable; draw those of one reference")

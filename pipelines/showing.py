@@ -1,4 +1,4 @@
-"""The frames of a sweep that networks are shown: never coded, and then decoded, in groups of one factor.
+"""The frames of a sweep that networks are shown, in groups of one factor: never coded, decoded, and with losses.
 
 Frames are fetched a file of streams at a time, in the order in which these are handed over, while the sweep runs.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from codecsim.channel import INTACT, Channel
+from codecsim.concealment import receive
 from codecsim.corpus import Sequence as Track
 from codecsim.decode import Decode
 from codecsim.errors import CodecsimError
@@ -29,18 +31,24 @@ _MOMENT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Shown:
-    """Frames of one sequence: decoded, or never coded.
+    """Frames of one sequence: never coded, decoded, or received with losses.
 
     Attributes
     ----------
     sequence, key, scale : what they are; the key is `UNCODED` for frames that were never coded
     frames : uint8, shape=(T, h, w): every so many of the sequence, from the first one on
+    channel : that the stream came through
+    n_concealed, n_damaged : frames of the whole stream that were lost or did not come out, and that differ from those
+        without losses
     """
 
     sequence: str
     key: str
     scale: int
     frames: Frames
+    channel: Channel = INTACT
+    n_concealed: int = 0
+    n_damaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,22 +60,24 @@ class Asked:
     tracks : sequences, with the corpora that hold them
     streams : (sequence, key) of the streams
     scales : factors of these
+    channels : that streams are sent through, besides the one that loses nothing
     """
 
     tracks: tuple[Track, ...]
     streams: frozenset[tuple[str, str]]
     scales: tuple[int, ...]
+    channels: tuple[Channel, ...] = ()
 
     @classmethod
-    def of(cls, jobs: Sequence[Job]) -> "Asked":
+    def of(cls, jobs: Sequence[Job], channels: tuple[Channel, ...]) -> "Asked":
         """All that a sweep encodes."""
         tracks = {job.sequence.name: job.sequence for job in jobs}
         scales = sorted({job.scale for job in jobs})
-        return cls(tuple(tracks.values()), frozenset(job.identity for job in jobs), tuple(scales))
+        return cls(tuple(tracks.values()), frozenset(job.identity for job in jobs), tuple(scales), channels)
 
     def __len__(self) -> int:
         """How often a sequence is shown."""
-        return len(self.tracks) * len({1, *self.scales}) + len(self.streams)
+        return len(self.tracks) * len({1, *self.scales}) + len(self.streams) * (1 + len(self.channels))
 
 
 class Files:
@@ -108,14 +118,12 @@ class Files:
             yield path
 
 
+IsWanted = Callable[[str, str, int, Channel], bool]
+"""Whether frames of a sequence, key and factor, through a channel, are to be shown."""
+
+
 def shown_in_groups(
-    asked: Asked,
-    files: Files,
-    *,
-    every: int,
-    n_frames: int,
-    is_wanted: Callable[[str, str, int], bool],
-    decode: Decode,
+    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decode: Decode
 ) -> Iterator[list[Shown]]:
     """All that is asked for and wanted, in groups of one factor; errors below after all that came before them.
 
@@ -124,7 +132,7 @@ def shown_in_groups(
     files : with the streams
     every : every so many frames are shown
     n_frames : that make a group; one that waits for more is not kept back when none come for a moment
-    is_wanted : asked with sequence, key and factor before frames are fetched
+    is_wanted : asked before frames are fetched
     decode : where streams are decoded
 
     Raises
@@ -154,12 +162,10 @@ def shown_in_groups(
         raise failure
 
 
-def _shown(
-    asked: Asked, files: Files, every: int, is_wanted: Callable[[str, str, int], bool], decode: Decode
-) -> Iterator[Shown | None]:
+def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decode: Decode) -> Iterator[Shown | None]:
     for scale in sorted({1, *asked.scales}):
         for track in asked.tracks:
-            if is_wanted(track.name, UNCODED, scale):
+            if is_wanted(track.name, UNCODED, scale, INTACT):
                 frames = read_frames(track.corpus, track.name, track.digest)[::every]
                 yield Shown(track.name, UNCODED, scale, frames if scale == 1 else downscale(frames, scale))
     seen: set[tuple[str, str]] = set()
@@ -173,5 +179,22 @@ def _shown(
                 identity = str(sweep.column("sequence")[row]), str(sweep.column("key")[row])
                 if identity in asked.streams and identity not in seen:
                     seen.add(identity)
-                    if is_wanted(*identity, int(scales[row])):
-                        yield Shown(*identity, int(scales[row]), stored_frames(sweep, row, decode)[::every])
+                    channels = (INTACT, *asked.channels)
+                    wanted = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
+                    if wanted:
+                        yield from _received(sweep, row, wanted, every, decode)
+
+
+def _received(sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decode: Decode) -> Iterator[Shown]:
+    """The frames of a stream as they come out of each of some channels."""
+    sequence, key, codec = (str(sweep.column(name)[row]) for name in ("sequence", "key", "codec"))
+    scale, width, height = (int(sweep.column(name)[row]) for name in ("scale", "width", "height"))
+    whole, packets, table = stored_frames(sweep, row, decode), sweep.packets(row), sweep.packet_table(row)
+    for channel in channels:
+        frames, n_concealed = whole, 0
+        is_lost = channel.lost_frames(table["n_bytes"], key)
+        if is_lost.any():
+            received = receive(packets, table["pts"], is_lost, codec, width=width, height=height)
+            frames, n_concealed = received.frames, int(received.is_concealed.sum())
+        n_damaged = int((frames != whole).any((1, 2)).sum())
+        yield Shown(sequence, key, scale, frames[::every], channel, n_concealed, n_damaged)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codecsim.channel import Channel
 from codecsim.corpus import Corpus
 from codecsim.corpus import Sequence as Track
 from codecsim.errors import StoreError
@@ -31,7 +32,7 @@ class Readers:
     Attributes
     ----------
     names, models, seeds : as of `pipelines.networks.load_networks`
-    every, device, precision, force : as of `pipelines.evaluation.Evaluation`
+    every, device, precision, channels, force : as of `pipelines.evaluation.Evaluation`
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Readers:
     every: int | None = None
     device: str = "auto"
     precision: Precision = "fp32"
+    channels: tuple[Channel, ...] = ()
     force: bool = False
 
     def evaluation(self, out: Path, scales: Sequence[int], progress: Progress | None) -> Evaluation:
@@ -51,6 +53,7 @@ class Readers:
             every=self.every,
             device=self.device,
             precision=self.precision,
+            channels=self.channels,
             force=self.force,
             progress=progress,
         )
@@ -111,7 +114,8 @@ def read_streams(
             scales = tuple(sorted(set(opened.column("scale").tolist())))
             tracks = find_tracks(opened, corpora)
         evaluation = evaluation_of(scales)
-        with patient() as ending, evaluation.reading(Asked(tracks, before.jobs, scales), folder) as read:
+        asked = Asked(tracks, before.jobs, scales, evaluation.channels)
+        with patient() as ending, evaluation.reading(asked, folder) as read:
             read(out)
         if part_files(folder):
             merge(out, folder, attributes)

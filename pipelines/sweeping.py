@@ -38,6 +38,14 @@ _READERS = (
         type=click.IntRange(1),
         help="Show them one frame in so many.  [default: as before, or 25 on the CPU, 1 on a GPU]",
     ),
+    click.option(
+        "--loss",
+        type=Ranges("loss"),
+        help="Shares of the packets of each stream that a channel loses before decoding, as 0.01,0.05; whole streams "
+        "are read as well.  [default: none]",
+    ),
+    click.option("--burst", type=float, help="Mean packets in a run of lost ones.  [default: of independent losses]"),
+    click.option("--loss-seed", type=click.IntRange(0), help="Of the draw of losses.  [default: 0]"),
     DEVICE,
     PRECISION,
 )
@@ -176,11 +184,17 @@ def _readers(given: dict[str, Any]) -> "Readers | None":
     """Take what is said of networks out of the options; None where nothing is to be recognised."""
     names = given.pop("methods")
     options = {name: given.pop(name) for name in ("models", "seeds", "every", "device", "precision")}
+    loss, burst, loss_seed = (given.pop(name) for name in ("loss", "burst", "loss_seed"))
+    if loss is None and (burst, loss_seed) != (None, None):
+        raise UsageError("--burst and --loss-seed are of losses; say how many packets are lost with --loss")
+    if names == (_NOBODY,) and loss is not None:
+        raise UsageError("--methods none leaves nobody to read what --loss leaves of the streams")
     if names == (_NOBODY,):
         return None
     if _NOBODY in names:
         raise UsageError("--methods none goes with no other method")
     look_here_for_modules()
+    from codecsim.channel import channel
     from pipelines.networks import EVERYTHING
     from pipelines.sweep import Readers
     from recognition.shipped import shipped
@@ -191,6 +205,7 @@ def _readers(given: dict[str, Any]) -> "Readers | None":
         note("Note: no trained network comes with this codecsim, so none reads the streams; name yours with --models")
         return None
     note_emulation(options["device"], options["precision"])
+    options["channels"] = tuple(channel(each, burst, loss_seed or 0) for each in loss or ())
     return Readers(names=names, **options, force=given["force"] if "quality" in given else given.pop("force"))
 
 
@@ -228,7 +243,7 @@ def _write_curves(out: Path, *, plot: bool) -> None:
     from pipelines.deltas import deltas
 
     with Sweep(out) as opened:
-        found = {reference: curves(opened, reference=reference) for reference in REFERENCES}
+        found = {reference: curves(opened, reference=reference, with_losses=True) for reference in REFERENCES}
     known = {reference: those for reference, those in found.items() if any(curve.points for curve in those)}
     for those in known.values():
         say(f"\n{curves_text(those)}")
@@ -246,7 +261,8 @@ def _write_curves(out: Path, *, plot: bool) -> None:
 
 
 def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
-    """Figure 4 against QP and against bpp, one of each codec, mode and label."""
+    """Figure 4 against QP and against bpp, one of each codec, mode and label, and recognition against losses."""
+    from pipelines.loss_figure import kinds, plot_loss
     from pipelines.recognition_figures import Against, plot_figure4
 
     coded = [curve for curve in curves if curve.points]
@@ -258,4 +274,13 @@ def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
         for against in axes:
             target = out.with_suffix(f".{stem}.{against}.png")
             paths += plot_figure4(curves, target, against=against, label=label, codec=codec, mode=mode)
+    stem = "loss" if coded[0].reference == "label" else "fidelity-loss"
+    lossy = [
+        (picture, kind)
+        for picture in pictures
+        for kind in kinds([curve for curve in coded if (curve.label, curve.codec, curve.mode) == picture])
+    ]
+    for number, ((label, codec, mode), (burst, seed)) in enumerate(lossy, 1):
+        target = out.with_suffix(f".{stem}{f'-{number}' if lossy[1:] else ''}.png")
+        paths += plot_loss(curves, target, label=label, codec=codec, mode=mode, burst=burst, loss_seed=seed)
     return paths

@@ -21,7 +21,7 @@ from codecsim.store.sweep import Sweep, Table
 _COPY_BYTES = 2**26
 _ORDER = ("sequence", "codec", "options", "mode", "scale")
 _JOB = ("key", "sequence")
-_PREDICTION = ("sequence", "method", "label", "seed", "scale", "key")
+_PREDICTION = ("sequence", "method", "label", "seed", "scale", "key", "loss", "burst", "loss_seed")
 """What tells rows apart."""
 
 _VALUES = ("qp_requested", "crf_requested", "bitrate_kbps_requested")
@@ -74,7 +74,7 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     """Make `out` of what it held and of the parts in `folder`, then remove these. Returns its number of streams.
 
     Rows are ordered by sequence, codec, options, mode, factor and operating value; predictions by sequence, method,
-    label, seed, factor and key. Where a job, or a prediction, stands twice, the newer row is kept.
+    label, seed, factor, key and channel. Where a job, or a prediction, stands twice, the newer row is kept.
     """
     parts = part_files(folder)
     sources = ([out] if out.exists() else []) + parts

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from codecsim.channel import INTACT
 from codecsim.hdf5 import put_attributes, replacing_hdf5
 from codecsim.store.schema import (
     PACKET_COLUMNS,
@@ -62,6 +63,11 @@ class Series:
     delay_seconds: float
     every: int
     values: npt.NDArray[np.float32]
+    loss: float = INTACT.loss
+    burst: float = INTACT.burst
+    loss_seed: int = INTACT.seed
+    n_concealed: int = 0
+    n_damaged: int = 0
 
 
 def column_array(column: Column, values: Sequence[object]) -> npt.NDArray[np.generic]:

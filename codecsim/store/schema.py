@@ -10,6 +10,9 @@ Layout (``schema = "codecsim-sweep"``, ``schema_version = 1``)::
                         stream, or of frames that were never coded; and what the corpus says. Where there is any
     /predicted          float32, all series end to end
 
+A column with a default may be missing: a file from before it was thought of opens as if each of its rows held the
+default, and has the column once it is written anew.
+
 Root attributes: `grids`, the sweeps that were asked for (JSON list), `versions` (JSON object), and `corpora`, where
 their corpora lay (JSON list of paths, seen from the folder of the file). A part, what one batch of jobs leaves until
 the end of a sweep, is a small sweep file.
@@ -27,11 +30,15 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `dtype` is a NumPy type, or "text" for UTF-8 of fixed width."""
+    """One column: `dtype` is a NumPy type, or "text" for UTF-8 of fixed width.
+
+    `default` is what rows hold in files that were written before there was the column; None: all files have it.
+    """
 
     name: str
     dtype: str
     meaning: str
+    default: float | None = None
 
 
 _LEDGER_MEANINGS = {
@@ -97,6 +104,11 @@ PREDICTION_COLUMNS = (
     Column("every", "int64", "every so many frames were shown, from the first one on"),
     Column("n_values", "int64", "length of the series"),
     Column("offset", "int64", "where it starts in /predicted"),
+    Column("loss", "float64", "share of the packets that the channel loses; 0 where nothing was dropped", 0.0),
+    Column("burst", "float64", "mean packets in a run of lost ones; 0 where nothing was dropped", 0.0),
+    Column("loss_seed", "int64", "seed of the losses; -1 where nothing was dropped", -1),
+    Column("n_concealed", "int64", "frames of the stream that were lost or did not come out, shown or not", 0),
+    Column("n_damaged", "int64", "frames of the stream that differ from those without losses, shown or not", 0),
 )
 
 FEATURES = {"li3ddct": 315}

@@ -128,10 +128,10 @@ class Sweep:
         return self._columns[name]
 
     def _decoded(self, name: str) -> npt.NDArray[Any]:
-        dataset = self._datasets.get(f"streams/{name}")
-        if dataset is None:
+        column = next((column for column in STREAM_COLUMNS if column.name == name), None)
+        if column is None:
             raise UsageError(f"no column {name!r}; there are: {', '.join(column.name for column in STREAM_COLUMNS)}")
-        return self._text(self._read(dataset), f"/streams/{name}")
+        return self._text(self._raw("streams", column), f"/streams/{name}")
 
     def _text(self, values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         try:
@@ -141,7 +141,7 @@ class Sweep:
 
     def raw_streams(self) -> Table:
         """All columns as they are stored: text as UTF-8 bytes."""
-        return {column.name: self._read(self._datasets[f"streams/{column.name}"]) for column in STREAM_COLUMNS}
+        return {column.name: self._raw("streams", column) for column in STREAM_COLUMNS}
 
     def features(self, name: str) -> npt.NDArray[np.float32]:
         """A vector-valued measure, shape=(n_streams, length); NaN where it was not asked for."""
@@ -165,7 +165,7 @@ class Sweep:
         """The columns of /predictions as they are stored: text as UTF-8 bytes."""
         if "predicted" not in self._datasets:
             return {column.name: np.empty(0, storage_dtype(column)) for column in PREDICTION_COLUMNS}
-        return {column.name: self._read(self._datasets[f"predictions/{column.name}"]) for column in PREDICTION_COLUMNS}
+        return {column.name: self._raw("predictions", column) for column in PREDICTION_COLUMNS}
 
     def predicted_between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Numbers `start` (inclusive) to `stop` (exclusive) of /predicted."""
@@ -260,10 +260,19 @@ class Sweep:
             groups["predictions"] = PREDICTION_COLUMNS
             self._opened("predicted", Column("predicted", "float32", ""))
         for group, columns in groups.items():
-            lengths = {self._opened(f"{group}/{column.name}", column).shape for column in columns}
+            held = [column for column in columns if column.default is None or self._names(group, column.name)]
+            lengths = {self._opened(f"{group}/{column.name}", column).shape for column in held}
             if len(lengths) != 1 or len(next(iter(lengths))) != 1:
                 raise StoreError(f"{self.path}: the columns of /{group} have different lengths; the file is damaged")
         self._opened("bitstream", Column("bitstream", "uint8", ""))
+
+    def _names(self, group: str, name: str) -> bool:
+        """Whether anything stands under a name, be it a link; also where that cannot be told."""
+        try:
+            held = member(self._file, group)
+            return isinstance(held, h5py.Group) and held.id.links.exists(name.encode())
+        except DAMAGE:
+            return True
 
     def _opened(self, name: str, column: Column) -> h5py.Dataset:
         """A dataset of this very file, of the type of `column`, that claims no more than it can hold."""
@@ -278,6 +287,13 @@ class Sweep:
             raise StoreError(f"{self.path}: /{name} is missing or of another type; the file is damaged, or not ours")
         self._datasets[name] = dataset
         return self._datasets[name]
+
+    def _raw(self, group: str, column: Column) -> npt.NDArray[Any]:
+        """A column as it is stored, or its default where the file is older than the column."""
+        dataset = self._datasets.get(f"{group}/{column.name}")
+        if dataset is not None:
+            return self._read(dataset)
+        return np.full(self._datasets[f"{group}/key"].shape, column.default, storage_dtype(column))
 
     def _read(self, dataset: h5py.Dataset, rows: slice = slice(None)) -> npt.NDArray[Any]:
         try:

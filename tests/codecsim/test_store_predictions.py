@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codecsim.channel import channel
 from codecsim.errors import StoreError
 from codecsim.parts import parts_folder
 from codecsim.store.merge import finished_jobs, merge, update_measures
 from codecsim.store.records import Series, write_part, write_predictions
-from codecsim.store.schema import PREDICTION_COLUMNS
+from codecsim.store.schema import PREDICTION_COLUMNS, STREAM_COLUMNS
 from codecsim.store.sweep import Sweep
 from codecsim.store.verify import verify
 from tests.codecsim.test_store import records
 from tests.stored import Told, predictions_in
 
 
-def series(told: Told, values: list[float]) -> Series:
+def series(told: Told, values: list[float], **received: float) -> Series:
     sequence, key, scale, method, label, seed = told
     return Series(
         sequence=sequence,
@@ -35,6 +36,7 @@ def series(told: Told, values: list[float]) -> Series:
         delay_seconds=0.25,
         every=2,
         values=np.array(values, np.float32),
+        **received,  # type: ignore[arg-type]
     )
 
 
@@ -144,6 +146,9 @@ def test_pandas_opens_the_table(small: Path) -> None:
         ("predictions/seed", np.zeros(1, np.int64), "columns of /predictions have different lengths"),
         ("predictions/seed", np.zeros(2), "/predictions/seed is missing or of another type"),
         ("predictions/seed", h5py.ExternalLink("/etc/passwd", "/x"), "/predictions/seed is missing or of another type"),
+        ("predictions/loss", np.zeros(1), "columns of /predictions have different lengths"),
+        ("predictions/loss", np.zeros(2, np.int64), "/predictions/loss is missing or of another type"),
+        ("predictions/loss", h5py.ExternalLink("/etc/passwd", "/x"), "/predictions/loss is missing or of another type"),
         ("predicted", np.zeros(4, np.int64), "/predicted is missing or of another type"),
         ("predicted", None, "/predicted is missing or of another type"),
         ("predictions", None, "/predictions/sequence is missing or of another type"),
@@ -155,6 +160,81 @@ def test_hostile_predictions_are_refused(small: Path, name: str, value: object, 
         if value is not None:
             file[name] = value
     with pytest.raises(StoreError, match=message):
+        Sweep(small)
+
+
+def lossy(loss: float, burst: float | None = None, seed: int = 0) -> dict[str, float]:
+    """What a row of a channel says of it."""
+    made = channel(loss, burst, seed)
+    return {"loss": made.loss, "burst": made.burst, "loss_seed": made.seed, "n_concealed": 1, "n_damaged": 2}
+
+
+NEW = ("loss", "burst", "loss_seed", "n_concealed", "n_damaged")
+
+
+def without_new_columns(path: Path) -> Path:
+    """Make a file what it would have been before there were losses."""
+    with h5py.File(path, "r+") as file:
+        for name in NEW:
+            del file[f"predictions/{name}"]
+    return path
+
+
+def test_rows_of_other_channels_stand_side_by_side(small: Path) -> None:
+    told = "anna", "anna-3-18", 3, "lr-3", "valence", 0
+    channels = [lossy(0.1), lossy(0.2), lossy(0.2, 5), lossy(0.2, 5, 1)]
+    for number, made in enumerate(channels * 2):
+        folder = parts_folder(small)
+        write_predictions(folder / f"{number}.h5", [series(told, [number, number], **made)])
+        merge(small, folder, {})
+    with Sweep(small) as sweep:
+        table = pd.DataFrame(sweep.predictions)
+        assert table[table.key == "anna-3-18"][[*NEW]].to_numpy().tolist() == [
+            [0, 0, -1, 0, 0],
+            *(list(made.values()) for made in channels),
+        ]
+        assert [sweep.predicted_between(at, at + 1)[0] for at in table.offset] == [1, 3, 4, 5, 6, 7]
+    assert not [problem for problem in verify(small) if "predict" in problem.what]
+
+
+def test_a_file_of_before_there_were_losses_opens_and_is_added_to(small: Path) -> None:
+    before = predictions_in(small)
+    without_new_columns(small)
+    assert predictions_in(small) == before
+    with Sweep(small) as sweep:
+        assert {name: sweep.predictions[name].tolist() for name in NEW} == {
+            "loss": [0, 0], "burst": [0, 0], "loss_seed": [-1, -1], "n_concealed": [0, 0], "n_damaged": [0, 0],
+        }  # fmt: skip
+        assert sweep.predictions["loss_seed"].dtype == np.int64
+    assert not [problem for problem in verify(small) if "predict" in problem.what]
+    folder = parts_folder(small)
+    told = "anna", "anna-3-18", 3, "lr-3", "valence", 0
+    write_predictions(folder / "new.h5", [series(told, [7], **lossy(0.1)), series(told, [8])])
+    merge(small, folder, {})
+    with Sweep(small) as sweep:
+        assert sweep.predictions["loss"].tolist() == [0, 0, 0.1]
+        assert sweep.predicted_between(0, 4).tolist() == [1, 2, 8, 7]
+    with h5py.File(small) as file:
+        assert set(NEW) <= set(file["predictions"])
+
+
+def test_parts_of_before_there_were_losses_are_merged(tmp_path: Path) -> None:
+    out, folder = tmp_path / "sweep.h5", tmp_path / "sweep.h5.parts"
+    write_part(folder / "a.h5", records([("anna", 3, 18, [b"abc"])]))
+    write_predictions(folder / "b.h5", [series(("anna", "", 3, "lr-3", "valence", 0), [1, 2])])
+    without_new_columns(folder / "b.h5")
+    merge(out, folder, {})
+    assert list(predictions_in(out).values()) == [[1, 2]]
+
+
+def test_only_columns_with_a_default_may_be_missing(small: Path) -> None:
+    needed = [column.name for column in PREDICTION_COLUMNS if column.name not in NEW]
+    assert not [
+        column for column in (*STREAM_COLUMNS, *PREDICTION_COLUMNS[: len(needed)]) if column.default is not None
+    ]
+    with h5py.File(small, "r+") as file:
+        del file["predictions/every"]
+    with pytest.raises(StoreError, match="/predictions/every is missing or of another type"):
         Sweep(small)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from codecsim.channel import INTACT, Channel
 from pipelines.curves import Curve, CurvePoint
 from recognition.metrics import Interval
 
@@ -42,6 +43,7 @@ def curve(
     people: tuple[str, ...] = PEOPLE,
     n_left_out: int = 0,
     rate: float = 1.0,
+    channel: Channel = INTACT,
 ) -> Curve:
     """A curve whose bpp_lr is `rate` at its first value and halves at each further one."""
     points = []
@@ -63,6 +65,7 @@ def curve(
         splits=("dev",),
         n_frames=1000,
         n_left_out=n_left_out,
+        channel=channel,
     )
 
 

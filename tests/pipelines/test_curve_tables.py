@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codecsim.channel import channel
 from pipelines.console import table
 from pipelines.curve_tables import curves_csv, curves_table, curves_text, deltas_csv, deltas_table, refusals
 from pipelines.curves import MEASURES, RATES, Curve
@@ -30,6 +31,12 @@ def a_curve(**told: Any) -> Curve:
     return curve([0.4, 0.2, 0.1, 0.05], [0.80, 0.79, 0.785, 0.60], **told)
 
 
+def lossy(loss: float, *, burst: float | None = None, seed: int = 0, levels: list[float], **told: Any) -> Curve:
+    """A curve through a channel, of which an eighth of the frames are concealed and half are damaged."""
+    made = curve([0.4, 0.2, 0.1, 0.05], levels, channel=channel(loss, burst, seed), **told)
+    return replace(made, points=tuple(replace(point, concealed=0.125, damaged=0.5) for point in made.points))
+
+
 # CSV of curves
 
 
@@ -40,7 +47,7 @@ def test_the_csv_has_a_row_a_point_after_the_one_of_uncompressed_frames() -> Non
         *(("lr-3", value) for value in ("none", "18", "19", "20", "21")),
     ]
     assert curves_csv([]) == (
-        "codec,mode,s,method,label,reference,value,bpp_lr,bpp_hr,rate_kbps,"
+        "codec,mode,s,method,label,reference,loss,burst,loss_seed,value,bpp_lr,bpp_hr,rate_kbps,concealed,damaged,"
         "rmse,rmse_low,rmse_high,cc,cc_low,cc_high,ccc,ccc_low,ccc_high,"
         "ccc_within,ccc_within_low,ccc_within_high,lost_ccc,lost_ccc_low,lost_ccc_high,on_hull,saturates_at,splits,n_sequences,n_subjects,n_frames,seeds\n"
     )
@@ -70,6 +77,18 @@ def test_the_csv_marks_the_points_on_the_hull_over_all_factors_of_a_family() -> 
     assert [marks[key] for key in (("lr-3", "18"), ("lr-3", "19"), ("lr-3", "none"), ("hr", "none"))] == [
         "1", "1", "", "",
     ]  # fmt: skip
+
+
+def test_the_csv_says_the_channel_and_repeats_no_uncompressed_row() -> None:
+    worse = lossy(0.1, burst=4, seed=2, levels=[0.7, 0.6, 0.5, 0.4])
+    rows = read(curves_csv([ceiling(), a_curve(), worse]))
+    channels = [(row["loss"], row["burst"], row["loss_seed"]) for row in rows]
+    assert channels == [("0", "0", "-1")] * 6 + [("0.1", "4", "2")] * 4
+    assert [row["value"] for row in rows[6:]] == ["18", "19", "20", "21"]
+    assert [(row["concealed"], row["damaged"]) for row in rows[5:7]] == [("0", "0"), ("0.125", "0.5")]
+    assert rows[0]["concealed"] == rows[1]["damaged"] == ""
+    # The hull is over points of one channel: the corners of both are there.
+    assert [row["on_hull"] for row in rows[2:]] == ["1", "0", "1", "1", "1", "1", "1", "1"]
 
 
 def test_frames_that_were_never_coded_have_no_rate_and_lose_nothing() -> None:
@@ -149,6 +168,19 @@ def test_columns_come_where_curves_differ() -> None:
     header, rows = curves_table([ceiling(), a_curve(), shorter])
     assert header[0] == "values"
     assert [row[0] for row in rows] == ["–", "qp 18–21", "qp 18–19"]
+
+
+def test_the_channel_has_columns_where_curves_differ_in_it() -> None:
+    levels = [0.7, 0.6, 0.5, 0.4]
+    made = [a_curve(), lossy(0.01, levels=levels), lossy(0.1, levels=levels)]
+    header, rows = curves_table([ceiling(), *made])
+    assert header[:2] == ["loss", "method"]
+    assert [row[0] for row in rows] == ["0", "0", "0.01", "0.1"]
+    header, rows = curves_table([*made, lossy(0.1, burst=4, seed=3, levels=levels)])
+    assert header[:4] == ["loss", "burst", "loss seed", "method"]
+    assert [row[:3] for row in rows] == [["0", "–", "0"], ["0.01", "–", "0"], ["0.1", "–", "0"], ["0.1", "4", "3"]]
+    assert curves_table([a_curve()])[0][0] == "method"
+    assert max(map(len, curves_text([ceiling(), *made]).splitlines())) <= WIDTH
 
 
 def test_the_text_has_a_block_a_codec_and_label_with_the_ceiling_on_top() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from codecsim.channel import INTACT, Channel, channel
 from codecsim.errors import UsageError
 from codecsim.parts import parts_folder
 from codecsim.store import Sweep
@@ -319,3 +320,68 @@ def test_one_person_gives_no_interval(path: Path) -> None:
     assert curve.subjects == ("ada",)
     assert np.isnan(curve.points[0].metrics["ccc"].low)
     assert curve.saturates_at is None
+
+
+LOSSES = (channel(0.01), channel(0.1), channel(0.1, burst=4), channel(0.1, seed=1))
+
+
+def damaged(made: Channel, level: float, *, people: Sequence[str] = PEOPLE, **changes: Any) -> list[Series]:
+    """What the network of `standard` tells of every stream that came through a channel."""
+    on = {"loss": made.loss, "burst": made.burst, "loss_seed": made.seed, "n_concealed": 3, "n_damaged": 10}
+    return [
+        told(name, f"{name}-3-{qp}", 3, noisy(name, level, seed=7000 + qp), **on | changes)
+        for name in people
+        for qp in QPS
+    ]
+
+
+def test_streams_that_lost_packets_never_enter_a_curve_of_whole_ones(path: Path) -> None:
+    expected = made(path.with_name("whole.h5"), standard() + SAID)
+    series = [each for number, lossy in enumerate(LOSSES) for each in damaged(lossy, 1.0 + number)]
+    assert made(path, series + standard() + SAID) == expected
+    with Sweep(path) as sweep:
+        found = curves(sweep, resamples=300, with_losses=True)
+        assert Readings(sweep).channels == (INTACT, *sorted(LOSSES))
+    assert [curve.channel for curve in found] == [INTACT, *sorted(LOSSES)]
+    assert found[0] == expected[0]
+    for number, lossy in enumerate(LOSSES):
+        (curve,) = (each for each in found if each.channel == lossy)
+        for point, whole in zip(curve.points, expected[0].points, strict=True):
+            values = np.concatenate([noisy(name, 1.0 + number, seed=7000 + int(point.value)) for name in PEOPLE])
+            assert point.metrics["ccc"].estimate == pytest.approx(ccc(values, TARGET), rel=1e-12)
+            assert point.lost_ccc is not None
+            still = expected[0].uncompressed["ccc"].estimate
+            assert point.lost_ccc.estimate == pytest.approx(point.metrics["ccc"].estimate - still, abs=1e-12)
+            assert (point.bpp_hr, whole.concealed, whole.damaged) == (whole.bpp_hr, 0, 0)
+            assert (point.concealed, point.damaged) == (3 / N, 10 / N)
+
+
+def test_fidelity_of_streams_that_lost_packets_is_against_whole_hr_frames(path: Path) -> None:
+    series = standard() + damaged(LOSSES[1], 1.0)
+    made(path, series)
+    with Sweep(path) as sweep:
+        whole, lossy = curves(sweep, reference="fidelity", resamples=300, with_losses=True)
+    values = np.concatenate([noisy(name, 1.0, seed=7018) for name in PEOPLE])
+    assert lossy.points[0].metrics["ccc"].estimate == pytest.approx(ccc(values, together(series, "", 1)), rel=1e-12)
+    assert lossy.points[0].metrics["ccc"] != whole.points[0].metrics["ccc"]
+
+
+@pytest.mark.parametrize("old", [{"weights": "before"}, {"precision": "bf16"}, {"every": 4}])
+def test_losses_that_another_network_or_other_frames_were_read_with_do_not_count(
+    path: Path, old: dict[str, Any]
+) -> None:
+    made(path, damaged(LOSSES[0], 0.5, **old) + damaged(LOSSES[1], 0.5) + standard() + SAID)
+    with Sweep(path) as sweep:
+        assert Readings(sweep).channels == (INTACT, LOSSES[1])
+        assert [curve.loss for curve in curves(sweep, resamples=300, with_losses=True)] == [0, 0.1]
+
+
+def test_losses_alone_are_no_curve(path: Path) -> None:
+    assert made(path, damaged(LOSSES[0], 0.5) + SAID, with_losses=True) == []
+
+
+def test_losses_of_some_people_are_a_curve_of_these(path: Path) -> None:
+    made(path, standard() + damaged(LOSSES[0], 0.5, people=PEOPLE[:2]) + SAID)
+    with Sweep(path) as sweep:
+        whole, lossy = curves(sweep, resamples=300, with_losses=True)
+    assert (whole.sequences, lossy.sequences) == (PEOPLE, PEOPLE[:2])

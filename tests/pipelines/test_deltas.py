@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
+from codecsim.channel import channel
 from codecsim.errors import UsageError
 from pipelines.curves import Curve
 from pipelines.deltas import Delta, delta, deltas
@@ -389,3 +390,19 @@ def test_all_pairs_come_with_their_rate_and_delta() -> None:
     assert [(each.rate, round(figures(each.delta)[0], 6)) for each in pairs] == [("bpp_hr", -50), ("bpp_hr", -75)]
     in_lr = deltas([lr, moved(lr, rate=0.25, s=4, method="lr-4")], rate="bpp_lr")
     assert "does not compare them" in in_lr[0].delta.refused
+
+
+# Losses
+
+
+def test_streams_that_lost_packets_are_compared_with_nothing_unless_one_asks() -> None:
+    whole = [curve(RATES, CCCS), curve([rate / 2 for rate in RATES], CCCS, method="joint-3")]
+    lossy = [replace(each, channel=channel(0.1)) for each in whole]
+    assert deltas([*lossy, *whole]) == deltas(whole)
+    assert deltas(lossy) == []
+    assert figures(delta(*lossy)) == figures(delta(*whole))
+    refused = delta(whole[0], lossy[1]).refused
+    assert refused == (
+        "joint-3 at s = 3 (x264, valence) and lr-3 at s = 3 (x264, valence) came through different channels, which "
+        "lose 0.1 and 0 of the packets"
+    )
