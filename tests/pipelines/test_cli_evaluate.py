@@ -176,7 +176,7 @@ def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> N
         (("--figure", "figure4", "--reference", "hr"), "--reference hr is not for --figure figure4; it has label, fid"),
         (("--figure", "hull", "--against", "bpp_lr"), "--against bpp_lr is not for --figure hull; it has bpp_hr, rate"),
         (("--figure", "rd", "--against", "qp"), "--against is not for --figure rd"),
-        (("--figure", "trace"), "--figure trace is not of such a file; it has rd, figure4, hull, bits, strips"),
+        (("--figure", "trace"), "--figure trace is not of such a file; it has rd, figure4, hull, loss, bits, strips"),
         (("--figure", "figure4", "--label", "arousal"), "no curve of label 'arousal'; there are valence"),
         (("--figure", "strips", "--frame", 3), "networks were not shown frame 3 of ada_1; they were shown one in 2"),
         (("--figure", "strips", "--frame", 12), "networks were not shown frame 12 of ada_1"),
