@@ -64,7 +64,7 @@ jobs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(jobs=jobs, cuts=st.lists(st.integers(0, 12), max_size=3), rounds=st.integers(1, 2))
 def test_any_parts_merge_to_the_same_rows(
     jobs: list[tuple[str, int, int, list[bytes]]],

@@ -56,7 +56,7 @@ parts = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(parts=parts, rounds=st.integers(1, 2))
 def test_any_parts_merge_to_the_newest_of_each(
     parts: list[list[tuple[Told, list[float]]]], rounds: int, tmp_path_factory: pytest.TempPathFactory

@@ -84,6 +84,7 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeyp
     monkeypatch.setitem(evaluate._EVERY, "cpu", 160)
     monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
     monkeypatch.setattr(evaluate, "_MANY", 2)
+    monkeypatch.setattr(evaluate, "_FRAMES_OF_MANY", 50)
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
     machine, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
     assert machine.startswith("machine: ")
@@ -92,7 +93,7 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeyp
         rf"fp32: {rate} from streams to predictions that are stored, \d\.\d\d × the bare network", reading
     )
     assert re.fullmatch(rf"fp32, end to end, encoding too: {rate}, \d\.\d\d × the bare network", whole)
-    assert re.fullmatch(r"memory: \d{3,4} MB at most for 1 sequence of 100 frames, \d{3,4} MB for 2 of them", memory)
+    assert re.fullmatch(r"memory: \d{3,4} MB at most for 1 sequence of 50 frames, \d{3,4} MB for 2 of them", memory)
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])

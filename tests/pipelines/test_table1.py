@@ -184,13 +184,13 @@ def test_the_csv_holds_every_figure() -> None:
 
 def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "hr,lr,joint,mix", "--seeds", "0-1", *_TINY)
+    command = ("table1", faces, "--out", out, "--methods", "lr,joint,mix", "--seeds", "0-1", *_TINY)
     first = codecsim(*command, exit_code=0)
     assert "valence, s = 4" in first.stdout
     assert "joint-4 − lr-4" in first.stdout
     assert "step 2 of 2" in first.stderr
     networks = sorted(path.name for path in out.glob("*.safetensors"))
-    names = ["hr", "joint-4", "lr-4", "mix", "sr-fcn-4"]
+    names = ["joint-4", "lr-4", "mix", "sr-fcn-4"]
     assert networks == sorted(f"{name}.seed{seed}.safetensors" for name in names for seed in (0, 1))
     written = (out / "table1.md").read_text()
     assert "seeds 0, 1" in written
@@ -258,7 +258,7 @@ def test_damaged_predictions_are_told(faces: Path, tmp_path: Path) -> None:
 
 def test_a_table_is_made_again_without_corpus_or_network(faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
-    options = ("--out", out, "--methods", "lr,joint", "--seeds", "0-1", *_TINY, "--test-every", 2)
+    options = ("--out", out, "--methods", "joint", "--seeds", "0-1", *_TINY, "--test-every", 2)
     first = codecsim("table1", faces, *options, "--postprocess", exit_code=0)
     for path in out.glob("*.*"):
         path.unlink()
