@@ -58,8 +58,8 @@ class Channel:
         """Which packets of a stream are lost, shape=(n_packets,).
 
         The draw depends on this channel and the content key of the stream alone. One seed draws the same numbers at
-        every rate: of two channels of the same burst, or both of independent losses, what the better one loses the
-        worse one loses too.
+        every rate: of two channels of independent losses, or of the same burst and no less clustered than independent
+        losses are, what the better one loses the worse one loses too.
 
         Parameters
         ----------
