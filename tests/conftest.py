@@ -1,5 +1,6 @@
 """Fixtures that many tests share: made once a session, never written to."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,13 @@ import pytest
 
 from tests.clips import carphone_faces, write_corpus
 from tests.pipelines.command import Outcome, codecsim
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C as in a terminal: what a shell runs in the background is told to ignore it, and so are its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

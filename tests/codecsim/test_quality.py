@@ -13,9 +13,9 @@ import av
 import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from codecsim import _skvideo
+from codecsim import _skvideo, quality
 from codecsim.errors import UsageError
 from codecsim.quality import StreamQuality, li3ddct, psnr_db, ssim, stream_quality, strred
 from codecsim.scaling import downscale, upscale
@@ -324,3 +324,16 @@ def ffmpeg_psnr(reference: np.ndarray, distorted: np.ndarray, folder: Path) -> t
     frames = re.findall(r"psnr_y:([\d.]+)", (folder / "frames.log").read_text())
     assert len(frames) == len(reference)
     return float(summary[2]), np.array(frames, np.float64)
+
+
+def test_one_blas_thread_lasts_until_the_last_thread_that_wants_it_has_left():
+    def n_threads():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with quality._ONE_BLAS_THREAD:
+            assert n_threads() == {1}
+            with quality._ONE_BLAS_THREAD:
+                assert n_threads() == {1}
+            assert n_threads() == {1}
+        assert n_threads() == {2}
