@@ -18,7 +18,6 @@ still differ between builds and processors. Squared errors, hence PSNR, are exac
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +34,10 @@ Floats = npt.NDArray[np.float64]
 _PEAK = 255
 _WINDOW = 11
 _SIGMA = 1.5
+
+_BLAS_IS_SET = Lock()
+"""Held while the number of BLAS threads is ours: it is that of the process, and another thread would set it back."""
+
 _C1 = (0.01 * _PEAK) ** 2
 _C2 = (0.03 * _PEAK) ** 2
 
@@ -262,7 +265,7 @@ class _Comparison:
     def errors_and_ssim(self, reference: Frames, distorted: Frames) -> tuple[Floats, Floats]:
         """Squared error and SSIM of each frame: float64, shape=(T,), twice."""
         errors, similarity = np.full((2, len(reference)), np.nan)
-        with _ONE_BLAS_THREAD:
+        with _BLAS_IS_SET, _blas().limit(limits=1, user_api="blas"):
             for frames in _batches(reference):
                 if self._fits:
                     errors[frames], similarity[frames] = self._batch(reference[frames], distorted[frames])
@@ -318,30 +321,6 @@ class _Comparison:
         a *= p
         product /= a
         return errors, product.sum(axis=2).sum(axis=0, dtype=np.float64) / (rows * columns)
-
-
-class _OneBlasThread:
-    """One BLAS thread until the last of the threads that want it so has left: the setting is that of the process."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_inside = 0
-        self._limited: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._n_inside += 1
-            if self._n_inside == 1:
-                self._limited = _blas().limit(limits=1, user_api="blas")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if not self._n_inside:
-                self._limited.restore_original_limits()
-
-
-_ONE_BLAS_THREAD = _OneBlasThread()
 
 
 @lru_cache(maxsize=1)

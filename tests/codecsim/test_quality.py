@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
-from codecsim import _skvideo, quality
+from codecsim import _skvideo
 from codecsim.errors import UsageError
 from codecsim.quality import StreamQuality, li3ddct, psnr_db, ssim, stream_quality, strred
 from codecsim.scaling import downscale, upscale
@@ -326,14 +327,10 @@ def ffmpeg_psnr(reference: np.ndarray, distorted: np.ndarray, folder: Path) -> t
     return float(summary[2]), np.array(frames, np.float64)
 
 
-def test_one_blas_thread_lasts_until_the_last_thread_that_wants_it_has_left():
-    def n_threads():
-        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
-
+def test_threads_side_by_side_find_what_one_finds_alone(clip):
+    pairs = [[downscale(frames[start : start + 30], 3) for frames in clip] for start in range(0, 90, 15)]
     with threadpool_limits(2, user_api="blas"):
-        with quality._ONE_BLAS_THREAD:
-            assert n_threads() == {1}
-            with quality._ONE_BLAS_THREAD:
-                assert n_threads() == {1}
-            assert n_threads() == {1}
-        assert n_threads() == {2}
+        alone = [ssim(*pair).tolist() for pair in pairs]
+        with ThreadPoolExecutor(4) as executor:
+            beside = [each.tolist() for each in executor.map(lambda pair: ssim(*pair), pairs * 4)]
+    assert beside == alone * 4
