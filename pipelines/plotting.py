@@ -149,7 +149,7 @@ def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **opti
 
     measures = options.pop("measures", ("ccc",))
     if len(measures) > 1:
-        raise UsageError(f"--measure {','.join(measures)}: a hull is of one measure")
+        raise UsageError(f"--measure {','.join(measures)}: a hull is of one measure; name one of {', '.join(MEASURES)}")
     return plot_hull(_curves(file, reference), target, measure=measures[0], **options)
 
 
