@@ -8,6 +8,8 @@ had not come back. A batch that was done twice is kept once: its part has the na
 
 import contextlib
 import logging
+import math
+import queue
 import secrets
 import tempfile
 import time
@@ -137,7 +139,10 @@ class _Run:
         self._note = note
         self._client = connect()
         self._handed: dict[Any, Batch] = {}
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._n_threads, self._counted = 0, -math.inf
         self._frames: dict[str, Any] = {}
+        self._resolved: dict[Path, Path] = {}
         self._shared: bool | None = None
 
     def outcomes(self, waiting: Iterator[Batch]) -> Iterator[tuple[Batch, Outcome]]:
@@ -164,17 +169,22 @@ class _Run:
 
     def _hand_out(self, again: list[Batch], waiting: Iterator[Batch]) -> None:
         """Give the cluster as many batches as it can hold in hand."""
-        threads = sum(self._client.nthreads().values())
-        if not threads:
-            self._wait_for_a_worker()
-            threads = 1
-        while len(self._handed) < _IN_HAND * threads:
-            batch = again.pop() if again else next(waiting, None)
-            if batch is None:
-                return
+        if time.monotonic() - self._counted >= _LOOK_SECONDS:
+            self._n_threads = sum(self._client.nthreads().values())
+            if not self._n_threads:
+                self._wait_for_a_worker()
+                self._n_threads = 1
+            self._counted = time.monotonic()
+        while len(self._handed) < _IN_HAND * self._n_threads:
+            if not again:
+                if (batch := next(waiting, None)) is None:
+                    return
+                again.append(batch)
             if self._shared is None:
-                self._shared = self._see_the_same_files(batch)
-            self._handed[self._submit(batch)] = batch
+                self._shared = self._see_the_same_files(again[-1])
+            future = self._submit(again[-1])
+            self._handed[future] = again.pop()
+            future.add_done_callback(self._done.put)
 
     def _wait_for_a_worker(self) -> None:
         try:
@@ -183,14 +193,15 @@ class _Run:
             raise ClusterError(f"the cluster has no worker, and none came within {_WAIT_SECONDS:.0f} s") from error
 
     def _submit(self, batch: Batch) -> Any:
-        here = tuple(
-            replace(job, sequence=replace(job.sequence, corpus=job.sequence.corpus.resolve())) for job in batch
-        )
+        corpus = batch[0].sequence.corpus
+        if corpus not in self._resolved:
+            self._resolved[corpus] = corpus.resolve()
+        sequence = replace(batch[0].sequence, corpus=self._resolved[corpus])  # the jobs of a batch share it
+        here = tuple(replace(job, sequence=sequence) for job in batch)
         versions = {job.settings.codec: encoder_version(job.settings.codec) for job in batch}
         given = {"key": f"codecsim-{secrets.token_hex(8)}", "pure": False}
         if self._shared:
             return self._client.submit(_run_here, self._work, here, self._folder, versions, **given)
-        sequence = here[0].sequence
         if sequence.digest not in self._frames:
             self._frames.clear()
             frames = read_frames(sequence.corpus, sequence.name, sequence.digest)
@@ -213,13 +224,18 @@ class _Run:
 
     def _finished(self) -> list[tuple[Batch, Outcome | None]]:
         """Batches that came back since; None for one that is to be done again."""
-        from distributed import wait
         from distributed.scheduler import KilledWorker
 
-        with contextlib.suppress(TimeoutError):
-            wait(list(self._handed), timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
+        done = []
+        with contextlib.suppress(queue.Empty):
+            done.append(self._done.get(timeout=_LOOK_SECONDS))
+            while True:
+                done.append(self._done.get_nowait())
+        done = [future for future in done if future in self._handed]  # the others were lost with a scheduler
+        if any(future.status == "cancelled" for future in done):
+            raise ConnectionError("no connection")
         found: list[tuple[Batch, Outcome | None]] = []
-        for future in [future for future in self._handed if future.done()]:
+        for future in done:
             if future.status == "finished":
                 outcome: Outcome | None = self._brought(future.result())
             elif future.status == "error" and isinstance(error := future.exception(), KilledWorker):
@@ -246,6 +262,7 @@ class _Run:
         self._note(f"the scheduler was lost ({error or type(error).__name__}); waiting for it")
         self._handed.clear()
         self._frames.clear()
+        self._counted = -math.inf
         deadline = time.monotonic() + _WAIT_SECONDS
         with contextlib.suppress(Exception):
             self._client.close(timeout=_LOOK_SECONDS)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.faults.sweeps import streams
 from tests.pipelines.command import ROOT, refusal
 from tests.pipelines.command import codecsim as command
 
+dask = pytest.importorskip("dask", reason="needs codecsim[cluster]")
 distributed = pytest.importorskip("distributed", reason="needs codecsim[cluster]")
 
 GRID: dict[str, Any] = {"scales": [3, 4], "qp": [22, 26, 30, 34]}
@@ -54,9 +56,12 @@ def here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[s
 @pytest.fixture
 def threads() -> Iterator[str]:
     """A cluster of two workers in this process: their functions can be changed. Its address."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=logging.ERROR
-    ) as made:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "120s"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=logging.ERROR
+        ) as made,
+    ):
         yield made.scheduler_address
 
 
@@ -184,7 +189,17 @@ def test_a_scheduler_that_is_lost_is_waited_for(
         scheduler(port) as first,
         worker(port, tmp_path / "a"),
     ):
-        killer = after_parts(out, 2, lambda: os.killpg(first.pid, signal.SIGKILL))
+        brought, n_brought = cluster._Run._brought, count(1)
+        is_lost = threading.Event()
+
+        def lost_after_two(self: Any, result: Any) -> Any:
+            if next(n_brought) == 2:
+                os.killpg(first.pid, signal.SIGKILL)
+                first.wait()
+                is_lost.set()
+            return brought(self, result)
+
+        monkeypatch.setattr(cluster._Run, "_brought", lost_after_two)
         reports: list[Any] = []
 
         def run() -> None:
@@ -192,8 +207,7 @@ def test_a_scheduler_that_is_lost_is_waited_for(
 
         sweeping = threading.Thread(target=run)
         sweeping.start()
-        killer.join()
-        first.wait()
+        assert is_lost.wait(timeout=60)
         with scheduler(port), worker(port, tmp_path / "b"):
             sweeping.join(timeout=90)
             assert not sweeping.is_alive()
@@ -254,17 +268,18 @@ class _Future:
     def __init__(self, status: str) -> None:
         self.status = status
 
-    def done(self) -> bool:
-        return True
+    def add_done_callback(self, told: Any) -> None:
+        told(self)
 
     def result(self) -> BatchResult:
         return BatchResult(None, ())
 
 
 class _Client:
-    """A client whose scheduler forgets the first batch that it is given."""
+    """A client whose scheduler loses the first batch that it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: str) -> None:
+        self.lost = lost
         self.given: list[Any] = []
 
     def nthreads(self) -> dict[str, int]:
@@ -275,19 +290,40 @@ class _Client:
 
     def submit(self, function: Any, work: Any, batch: Any, *_: Any, **__: Any) -> _Future:
         self.given.append(batch)
-        return _Future("cancelled" if len(self.given) == 1 else "finished")
+        return _Future(self.lost if len(self.given) == 1 else "finished")
 
     def cancel(self, futures: Any) -> None:
         assert not futures
 
+    def close(self, timeout: float) -> None:
+        self.given.append("closed")
 
-def test_a_batch_that_the_scheduler_forgot_is_handed_out_again(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+
+@pytest.mark.parametrize(("lost", "n_given"), [("lost", 3), ("cancelled", 5)])
+def test_a_batch_that_the_scheduler_lost_is_handed_out_again(
+    lost: str, n_given: int, corpus: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(distributed, "wait", lambda *_, **__: None)
+    """One result that is lost is made again; what is cancelled was lost with the scheduler, and all else with it."""
     with Corpus(corpus) as opened:
         jobs = expand(opened.sequences()[:2], [EncoderSettings()], [4], [30])
-    client = _Client()
+    client = _Client(lost)
     outcomes = list(cluster.run_on(lambda: client, [(job,) for job in jobs], tmp_path, note=lambda said: None))
     assert sorted(str(batch[0]) for batch, _ in outcomes) == sorted(map(str, jobs))
-    assert len(client.given) == 3
+    assert len(client.given) == n_given
+
+
+def test_a_batch_that_could_not_be_handed_out_is_not_lost(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Corpus(corpus) as opened:
+        jobs = expand(opened.sequences()[:2], [EncoderSettings()], [4], [30])
+    client, submit, n_asked = _Client("finished"), _Client.submit, count(1)
+
+    def once_refused(self: Any, *given: Any, **more: Any) -> Any:
+        if next(n_asked) == 1:
+            raise distributed.comm.core.CommClosedError("gone")
+        return submit(self, *given, **more)
+
+    monkeypatch.setattr(_Client, "submit", once_refused)
+    outcomes = list(cluster.run_on(lambda: client, [(job,) for job in jobs], tmp_path, note=lambda said: None))
+    assert sorted(str(batch[0]) for batch, _ in outcomes) == sorted(map(str, jobs))
