@@ -100,9 +100,12 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 class Counts(click.ParamType[tuple[int, ...]]):
-    """Three whole numbers, for train, dev and test, as ``48,16,16``."""
+    """Three whole numbers, for train, dev and test, as ``240,48,48``, or where `one` is true, one for all."""
 
     name = "counts"
+
+    def __init__(self, *, one: bool = False) -> None:
+        self.one = one
 
     def convert(
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
@@ -110,8 +113,11 @@ class Counts(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in value.split(",")]
+        if self.one:
+            parts *= 3 if len(parts) == 1 else 1
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-            self.fail(f"{value!r}: three whole numbers are needed, for train, dev and test, as 48,16,16", param, ctx)
+            wanted = "one whole number is needed, or three," if self.one else "three whole numbers are needed,"
+            self.fail(f"{value!r}: {wanted} for train, dev and test, as 240,48,48", param, ctx)
         return tuple(int(part) for part in parts)
 
 

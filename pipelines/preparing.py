@@ -103,11 +103,19 @@ def prepare_demo(out: Path) -> None:
     type=click.Choice(LAYOUTS),
     default="wide",
     show_default=True,
-    help="For valence, wide: 48, 16 and 16 subjects × 1500 frames; avec: 9, 9 and 9 × 7500.",
+    help="For valence, wide: 240 subjects × 300 frames at 5 a second, 48 and 48 × 500 at 25; avec: 9, 9 and 9 × 7500.",
 )
-@click.option("--subjects", type=Counts(), help="Subjects in train, dev and test, as 48,16,16.  [default: by layout]")
+@click.option("--subjects", type=Counts(), help="Subjects in train, dev and test, as 240,48,48.  [default: by layout]")
 @click.option(
-    "--frames", "n_frames", type=int, help="Frames of each sequence; stills of each subject.  [default: by layout]"
+    "--frames",
+    "n_frames",
+    type=Counts(one=True),
+    help="Frames of each sequence, or stills of each subject: one number, or three as above.  [default: by layout]",
+)
+@click.option(
+    "--fps",
+    type=Counts(one=True),
+    help="Frames a second, for valence: one number, or three as above.  [default: by layout]",
 )
 @click.option(
     "--difficulty",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,39 +22,50 @@ from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.noise import add_noise
 from codecsim.sources.synthetic.pack import load_pack
 from codecsim.sources.synthetic.performance import draw_temperament
-from codecsim.sources.synthetic.takes import TAKES, Subject, Take
+from codecsim.sources.synthetic.takes import APEX_FPS, FPS, STILL_FPS, TAKES, Subject, Take
 
 VERSION = 2
 """Raised when the same settings give other frames, so that nothing older is taken for them."""
 
 SPLITS = ("train", "dev", "test")
+Number = TypeVar("Number", int, float)
+
 _POSE = ("yaw_degrees", "pitch_degrees", "roll_degrees", "x", "y", "z")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is recorded unless something else is asked for.
+    """What is recorded unless something else is asked for; of three values, those of train, dev and test.
 
     Attributes
     ----------
-    subjects : in train, dev and test
+    subjects : how many
     n_frames : of each sequence; for task expression, stills of each subject; None where it is drawn
+    fps : frames a second
     difficulty : its name
     """
 
     subjects: tuple[int, int, int]
-    n_frames: int | None
+    n_frames: tuple[int | None, int | None, int | None]
+    fps: tuple[float, float, float]
     difficulty: str
 
 
 LAYOUTS = MappingProxyType(
     {
-        "valence": {"wide": Layout((48, 16, 16), 1500, "main"), "avec": Layout((9, 9, 9), 7500, "main")},
-        "expression": {"wide": Layout((1200, 200, 300), 7, "hard")},
-        "apex": {"wide": Layout((72, 24, 24), None, "easy")},
+        "valence": {
+            "wide": Layout((240, 48, 48), (300, 500, 500), (5.0, FPS, FPS), "main"),
+            "avec": Layout((9, 9, 9), (7500,) * 3, (FPS,) * 3, "main"),
+        },
+        "expression": {"wide": Layout((1200, 200, 300), (7,) * 3, (STILL_FPS,) * 3, "hard")},
+        "apex": {"wide": Layout((72, 24, 24), (None,) * 3, (APEX_FPS,) * 3, "easy")},
     }
 )
-"""Task → layouts by name."""
+"""Task → layouts by name.
+
+Networks need many people to learn from, and much that each of them shows: a minute of 240, of which 5 frames a second
+are as good as 25. Of dev and test whole sequences are coded, and the more people, the narrower the intervals.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class SynthRecording:
     split: str
     number: int
     n_frames: int | None
+    fps: float
     difficulty: str
     face_model: str = ""
     version: int = VERSION
@@ -96,7 +109,8 @@ def plan(
     *,
     task: str = "valence",
     layout: str = "wide",
-    n_frames: int | None = None,
+    n_frames: int | Iterable[int] | None = None,
+    fps: float | Iterable[float] | None = None,
     subjects: Iterable[int] | None = None,
     difficulty: str | None = None,
     seed: int = 0,
@@ -108,8 +122,8 @@ def plan(
     task : ``valence`` (and arousal, over time), ``expression`` (stills of 7 classes) or ``apex`` (sequences from the
         neutral face to the apex, 7 classes)
     layout : ``wide``, or for valence ``avec`` (as AVEC 2016: 9, 9 and 9 subjects of 7 500 frames); see `LAYOUTS`
-    n_frames, subjects : instead of the layout's: frames of each sequence (stills of each subject for expression), and
-        subjects in train, dev and test
+    n_frames, fps, subjects : instead of the layout's: frames of each sequence (stills of each subject for expression),
+        frames a second (for valence alone), and subjects; of train, dev and test, or one number for all
     difficulty : ``easy``, ``main`` or ``hard``, instead of the layout's
 
     Raises
@@ -125,22 +139,39 @@ def plan(
     spread = difficulty or chosen.difficulty
     if spread not in DIFFICULTIES:
         raise UsageError(f"no difficulty {spread!r}; there are {', '.join(DIFFICULTIES)}")
-    frames = chosen.n_frames if n_frames is None else n_frames
+    frames = chosen.n_frames if n_frames is None else _of_splits(n_frames, "frames")
+    rates = chosen.fps if fps is None else _of_splits(fps, "frames a second")
     counts = chosen.subjects if subjects is None else tuple(subjects)
-    if frames is not None and not 1 <= frames <= 1_000_000:
-        raise UsageError(f"{frames} frames: 1 to 1000000 can be rendered")
+    for number in frames:
+        if number is not None and not 1 <= number <= 1_000_000:
+            raise UsageError(f"{number} frames: 1 to 1000000 can be rendered")
+    if fps is not None and task != "valence":
+        raise UsageError(f"frames a second of task {task}: they are {chosen.fps[0]:g}; those of valence can be chosen")
+    for rate in rates:
+        if not 0 < rate <= 1000:
+            raise UsageError(f"{rate:g} frames a second: more than 0, up to 1000, can be rendered")
     if len(counts) != 3 or not all(0 <= count <= 100_000 for count in counts) or not any(counts):
         raise UsageError(
             f"subjects {','.join(map(str, counts))}: three numbers of 0 to 100000, not all 0, are needed, for train, "
-            "dev and test, as 48,16,16"
+            "dev and test, as 240,48,48"
         )
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed {seed}: whole numbers of 0 to 2^63 − 1 are allowed")
     return [
-        SynthRecording(task, seed, split, number, frames, spread)
-        for split, count in zip(SPLITS, counts, strict=True)
+        SynthRecording(task, seed, split, number, length, rate, spread)
+        for split, count, length, rate in zip(SPLITS, counts, frames, rates, strict=True)
         for number in range(1, count + 1)
     ]
+
+
+def _of_splits(given: Number | Iterable[Number], what: str) -> tuple[Number, ...]:
+    """The values of train, dev and test."""
+    values = (given,) * len(SPLITS) if isinstance(given, int | float) else tuple(given)
+    if len(values) != len(SPLITS):
+        raise UsageError(
+            f"{what} {','.join(map(str, values))}: one number is needed, or three, for train, dev and test"
+        )
+    return values
 
 
 def prepare_synthetic(
@@ -148,7 +179,8 @@ def prepare_synthetic(
     *,
     task: str = "valence",
     layout: str = "wide",
-    n_frames: int | None = None,
+    n_frames: int | Iterable[int] | None = None,
+    fps: float | Iterable[float] | None = None,
     subjects: Iterable[int] | None = None,
     difficulty: str | None = None,
     seed: int = 0,
@@ -165,7 +197,7 @@ def prepare_synthetic(
     Parameters
     ----------
     out : corpus file; appears whole, or not at all
-    task, layout, n_frames, subjects, difficulty, seed : see `plan`
+    task, layout, n_frames, fps, subjects, difficulty, seed : see `plan`
     workers : processes; default: one a core on the CPU, one on a GPU
     device : ``cpu`` or ``cuda``: the same code, whose last digits may differ
     progress : told what is going on
@@ -179,7 +211,15 @@ def prepare_synthetic(
     StoreError
         If `out` cannot be written, or is something else than a corpus.
     """
-    recordings = plan(task=task, layout=layout, n_frames=n_frames, subjects=subjects, difficulty=difficulty, seed=seed)
+    recordings = plan(
+        task=task,
+        layout=layout,
+        n_frames=n_frames,
+        fps=fps,
+        subjects=subjects,
+        difficulty=difficulty,
+        seed=seed,
+    )
     check_out(Path(out))
     check_device(device)
     face_model = load_pack().digest[:16]
@@ -237,7 +277,7 @@ def shoot(recording: SynthRecording, *, start: int = 0) -> Iterator[Shot]:
     person = draw_person(pack, person_rng, device=recording.device)
     temperament = draw_temperament(temper_rng, pack.unit_names, difficulty)
     subject = Subject(pack.unit_names, temperament, difficulty, stage_rng, act_rng, rater_rng)
-    for take in TAKES[recording.task](subject, recording.n_frames):
+    for take in TAKES[recording.task](subject, recording.n_frames, recording.fps):
         clean = record(person, take.performance, take.stage, fps=take.fps, rng=box_rng, start=start)
         yield Shot(take, clean, int(noise_rng.integers(2**63)))
 

@@ -22,7 +22,9 @@ from codecsim.sources.synthetic.takes import FPS
 Frames = npt.NDArray[np.uint8]
 
 CUTS = {"dev_2": 808, "dev_8": 16, "dev_16": 576}
-"""Recording of layout wide → first frame: where its valence spans most, from below −0.6 to above 0.6."""
+"""Recording, of `_LENGTH` frames → first frame: where its valence spans most, from below −0.6 to above 0.6."""
+
+_LENGTH = 1500
 
 N_FRAMES = 320
 """Of each: 12.8 s. Rendered frames need about 1.3 bits a pixel; 20 s would take 2.2 MB."""
@@ -55,8 +57,8 @@ class Cut:
 
 
 def cut(name: str, start: int, n_frames: int) -> Cut:
-    """Render a part of a recording of layout wide, seed 0; `start` a whole number of batches."""
-    recording = next(each for each in plan() if each.name == name)
+    """Render a part of a recording of seed 0; `start` a whole number of batches."""
+    recording = next(each for each in plan(subjects=(0, 16, 0), n_frames=_LENGTH) if each.name == name)
     recording = replace(recording, face_model=load_pack().digest[:16])
     shot = next(shoot(recording, start=start))
     clean, boxes, n_rendered = [], [], 0

@@ -69,25 +69,25 @@ class Subject:
     rater_rng: np.random.Generator
 
 
-def valence_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
+def valence_takes(subject: Subject, n_frames: int | None, fps: float) -> Iterator[Take]:
     """One recording of `n_frames` frames, with valence and arousal as raters see them, and as they are."""
     assert n_frames is not None
-    feelings = feel(subject.act_rng, n_frames=n_frames, fps=FPS)
+    feelings = feel(subject.act_rng, n_frames=n_frames, fps=fps)
     labels: dict[str, Values] = {}
     series: dict[str, tuple[Values, tuple[str, ...]]] = {}
     for task, truth in (("valence", feelings.valence), ("arousal", feelings.arousal)):
-        ratings = rate(truth, fps=FPS, rng=subject.rater_rng)
+        ratings = rate(truth, fps=fps, rng=subject.rater_rng)
         labels[task] = gold_standard(ratings).astype(np.float32)
         labels[f"{task}_truth"] = truth.astype(np.float32)
         series[f"raters_{task}"] = ratings, tuple(f"rater_{number}" for number in range(1, ratings.shape[1] + 1))
     performance = perform(
-        subject.act_rng, subject.unit_names, subject.temperament, subject.difficulty, shown=feelings.shown, fps=FPS
+        subject.act_rng, subject.unit_names, subject.temperament, subject.difficulty, shown=feelings.shown, fps=fps
     )
     stage = draw_stage(subject.stage_rng, n_frames, subject.difficulty)
-    yield Take("", FPS, performance, stage, labels, {}, series)
+    yield Take("", fps, performance, stage, labels, {}, series)
 
 
-def still_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
+def still_takes(subject: Subject, n_frames: int | None, fps: float) -> Iterator[Take]:
     """`n_frames` stills, the classes in turn, each at a place, in a light and a pose of its own."""
     assert n_frames is not None
     for number in range(n_frames):
@@ -100,7 +100,7 @@ def still_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
         )
         yield Take(
             f"{number + 1}",
-            STILL_FPS,
+            fps,
             acted[_MOMENT : _MOMENT + 1],
             draw_stage(subject.stage_rng, 1, subject.difficulty),
             {"expression": np.array([which], np.int32)},
@@ -109,7 +109,7 @@ def still_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
         )
 
 
-def apex_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
+def apex_takes(subject: Subject, n_frames: int | None, fps: float) -> Iterator[Take]:
     """A sequence a class, from the neutral face to the apex, silent, all of one subject at one place.
 
     Each has `n_frames` frames, or a number that is drawn.
@@ -128,8 +128,8 @@ def apex_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
         shown = [(ways[subject.act_rng.integers(len(ways))], intensity)]
         yield Take(
             f"{which + 1}",
-            APEX_FPS,
-            perform(subject.act_rng, subject.unit_names, quick, silent, shown=shown, fps=APEX_FPS),
+            fps,
+            perform(subject.act_rng, subject.unit_names, quick, silent, shown=shown, fps=fps),
             dataclasses.replace(place, key_strength=place.key_strength[:length]),
             {"expression": np.full(length, which, np.int32)},
             {"expression": APEX_CLASSES},
@@ -137,7 +137,8 @@ def apex_takes(subject: Subject, n_frames: int | None) -> Iterator[Take]:
         )
 
 
-TAKES: MappingProxyType[str, Callable[[Subject, int | None], Iterator[Take]]] = MappingProxyType(
+TAKES: MappingProxyType[str, Callable[[Subject, int | None, float], Iterator[Take]]] = MappingProxyType(
     {"valence": valence_takes, "expression": still_takes, "apex": apex_takes}
 )
-"""Task → what is recorded of a subject, given the number of frames of a sequence; None, for apex alone, draws it."""
+"""Task → what is recorded of a subject, given the number of frames of a sequence, and frames a second; None, for apex
+alone, draws the number."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from codecsim.corpus import Corpus
 from codecsim.errors import StoreError, UsageError
 from codecsim.parts import parts_folder, writing
 from codecsim.sources.synthetic.benchmark import plan, prepare_synthetic
+from codecsim.sources.synthetic.pack import load_pack
 from tests.pipelines.command import program
 
 needs_anny = pytest.mark.skipif(
@@ -40,7 +42,7 @@ def test_the_corpus_holds_faces_labels_and_how_they_were_made(corpus: Path) -> N
         ]
         for each in opened.sequences():
             assert each.n_frames == N_FRAMES
-            assert each.fps == 25
+            assert each.fps == (5 if each.split == "train" else 25)
             assert set(each.tasks) == {"valence", "arousal", "valence_truth", "arousal_truth"}
             frames = opened.frames(each.name)
             assert 20 < frames.mean() < 220
@@ -131,8 +133,30 @@ def test_other_settings_are_rendered_anew(tmp_path: Path) -> None:
 def test_the_layouts_are_those_of_the_documentation() -> None:
     assert [(r.name, r.n_frames) for r in plan(layout="avec")][:10:9] == [("train_1", 7500), ("dev_1", 7500)]
     assert len(plan(layout="avec")) == 27
-    assert [sum(r.split == split for r in plan()) for split in ("train", "dev", "test")] == [48, 16, 16]
-    assert {r.n_frames for r in plan()} == {1500}
+    assert {r.fps for r in plan(layout="avec")} == {25}
+    counted = Counter((r.split, r.n_frames, r.fps) for r in plan())
+    assert counted == {("train", 300, 5): 240, ("dev", 500, 25): 48, ("test", 500, 25): 48}
+
+
+def test_splits_have_frames_and_rates_of_their_own() -> None:
+    found = plan(subjects=(1, 1, 1), n_frames=(30, 20, 10), fps=(2.5, 25, 50))
+    assert [(r.name, r.n_frames, r.fps) for r in found] == [("train_1", 30, 2.5), ("dev_1", 20, 25), ("test_1", 10, 50)]
+    assert {(r.n_frames, r.fps) for r in plan(n_frames=9, fps=12)} == {(9, 12)}
+
+
+@needs_anny
+def test_at_a_fifth_of_the_rate_a_fifth_of_the_frames_show_the_same_minute(tmp_path: Path) -> None:
+    shown = []
+    for n_frames, fps in ((50, 25), (10, 5)):
+        out = tmp_path / f"{fps}.h5"
+        prepare_synthetic(out, subjects=(1, 0, 0), n_frames=n_frames, fps=fps, workers=1)
+        with Corpus(out) as opened:
+            assert opened.sequence("train_1").fps == fps
+            shown.append((opened.labels("train_1", "valence_truth"), opened.series("train_1", "units")[0]))
+    (often, units), (rarely, few_units) = shown
+    assert rarely == pytest.approx(often[::5], abs=1e-6)
+    mouth = [k for k, name in enumerate(load_pack().unit_names) if name.startswith("mouthSmile")]
+    assert few_units[:, mouth] == pytest.approx(units[::5, mouth], abs=0.02)
 
 
 def test_stills_have_many_subjects_and_are_hard_and_onsets_are_easy() -> None:
@@ -167,6 +191,10 @@ def test_classes_are_rendered_with_their_names(task: str, tmp_path: Path) -> Non
         ({"task": "apex", "layout": "avec"}, "no layout 'avec' of task apex; there are wide"),
         ({"difficulty": "odd"}, "no difficulty 'odd'; there are easy, main, hard"),
         ({"n_frames": 0}, "0 frames: 1 to 1000000 can be rendered"),
+        ({"n_frames": (5, 5)}, "frames 5,5: one number is needed, or three, for train, dev and test"),
+        ({"n_frames": (5, 0, 5)}, "0 frames: 1 to 1000000 can be rendered"),
+        ({"fps": (5, 5, 0)}, "0 frames a second: more than 0, up to 1000, can be rendered"),
+        ({"task": "apex", "fps": 5}, "frames a second of task apex: they are 30; those of valence can be chosen"),
         ({"subjects": (1, 2)}, "subjects 1,2: three numbers of 0 to 100000, not all 0, are needed"),
         ({"subjects": (0, 0, 0)}, "subjects 0,0,0: three numbers of 0 to 100000, not all 0, are needed"),
         ({"seed": -1}, "seed -1"),
@@ -216,4 +244,7 @@ def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
 def test_the_command_says_how_subjects_are_written() -> None:
     done = program("prepare", "synthetic", "--out", "x.h5", "--subjects", "48,16")
     assert done.exit_code == 2
-    assert "'48,16': three whole numbers are needed, for train, dev and test, as 48,16,16" in done.stderr
+    assert "'48,16': three whole numbers are needed, for train, dev and test, as 240,48,48" in done.stderr
+    done = program("prepare", "synthetic", "--out", "x.h5", "--frames", "48,16")
+    assert done.exit_code == 2
+    assert "'48,16': one whole number is needed, or three, for train, dev and test, as 240,48,48" in done.stderr

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from codecsim.sources.synthetic.benchmark import LAYOUTS
 from codecsim.sources.synthetic.difficulty import DIFFICULTIES
 from codecsim.sources.synthetic.expressions import APEX_CLASSES, EXPRESSIONS, STILL_CLASSES
 from codecsim.sources.synthetic.performance import draw_temperament
@@ -13,7 +14,7 @@ from tests.codecsim.sources.synthetic.test_performance import UNITS
 def recorded(task: str, seed: int, n_frames: int | None, difficulty: str = "hard") -> list[Take]:
     rng, spread = np.random.default_rng([5, seed]), DIFFICULTIES[difficulty]
     subject = Subject(UNITS, draw_temperament(rng, UNITS, spread), spread, *rng.spawn(3))
-    return list(TAKES[task](subject, n_frames))
+    return list(TAKES[task](subject, n_frames, LAYOUTS[task]["wide"].fps[1]))
 
 
 def nearest_mean(train: np.ndarray, classes: np.ndarray, test: np.ndarray) -> np.ndarray:
