@@ -79,12 +79,15 @@ def merge(out: Path, folder: Path, attributes: Mapping[str, object]) -> int:
     parts = part_files(folder)
     sources = ([out] if out.exists() else []) + parts
     tables, told = zip(*(_tables(path) for path in sources), strict=True)
+    for name in {name for table in tables for name in FEATURES if name in table}:
+        for table in tables:
+            table.setdefault(name, np.full((len(table["key"]), FEATURES[name]), np.nan, np.float32))
     streams, predictions = _Rows.of(tables), _Rows.of(told)
     streams = streams.take(_order(streams.columns, _newest(streams.columns, _JOB)))
     newest = _newest(predictions.columns, _PREDICTION)
     keys = [predictions.columns[name][newest] for name in reversed(_PREDICTION)]
     predictions = predictions.take(newest[np.lexsort(keys)])
-    features = {name: streams.columns.pop(name) for name in FEATURES}
+    features = {name: streams.columns.pop(name) for name in FEATURES if name in streams.columns}
     _write(out, attributes, streams, features, predictions, sources=sources)
     for part in parts:
         part.unlink()
@@ -181,10 +184,9 @@ class _Extent:
 
 
 def _tables(path: Path) -> tuple[Table, Table]:
-    """Columns of the streams with their features, and of the predictions, of one source."""
+    """Columns of the streams with the features that are held, and of the predictions, of one source."""
     with Sweep(path) as sweep:
-        streams = sweep.raw_streams() | {name: sweep.features(name) for name in FEATURES}
-        return streams, sweep.raw_predictions()
+        return sweep.raw_streams() | sweep.held_features(), sweep.raw_predictions()
 
 
 def _newest(rows: Table, identity: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -156,6 +156,10 @@ class Sweep:
             raise StoreError(f"{self.path}: /features/{name} is {dataset.shape}, not {shape}; the file is damaged")
         return self._read(dataset)
 
+    def held_features(self) -> Table:
+        """The vector-valued measures that the file holds, by name, as `features` gives them."""
+        return {name: self.features(name) for name in FEATURES if self._names("features", name)}
+
     @property
     def predictions(self) -> Table:
         """All columns of /predictions, a row a series of numbers; text as str. Without rows where nothing was told."""
