@@ -124,9 +124,10 @@ def test_kills_at_random_moments(undisturbed: Undisturbed, tmp_path: Path, worke
         assert (said.exit_code, said.stderr) == (0, "")
         assert counts(said) == (_N_JOBS - len(before), len(before))
         assert streams(out) == undisturbed.streams
-        assert names(tmp_path) == [f"{number}.h5" for number in range(completed + 1)]
+        assert set(names(tmp_path)) == {f"{number}.h5" for number in range(completed + 1)}
         completed += 1
         out = tmp_path / f"{completed}.h5"
+    print(f"{n_kills} kills, after which {n_kept} jobs were kept; {completed} sweeps got through")
     assert n_kills == _KILLS // 2
     assert n_kept > 0
     assert completed > 0
