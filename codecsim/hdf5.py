@@ -91,9 +91,10 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
 
 def opened(path: Path) -> h5py.File:
     """Open any HDF5 file to read, after its root group was looked at; raises what is in `DAMAGE`."""
-    file = h5py.File(path, "r")
+    file = _File(path, "r")
     try:
-        ObjectHeaders.of(file.id).check_root()
+        file.headers = ObjectHeaders.of(file.id)
+        file.headers.check_root()
     except BaseException:
         file.close()
         raise
@@ -216,7 +217,7 @@ def member(group: object, name: str) -> Any:
     links, key = group.id.links, name.encode()
     if not links.exists(key) or (link := links.get_info(key)).type != h5py.h5l.TYPE_HARD:
         return None
-    headers = group.headers if isinstance(group, _Group) else ObjectHeaders.of(h5py.h5i.get_file_id(group.id))
+    headers = group.headers if isinstance(group, _File | _Group) else ObjectHeaders.of(h5py.h5i.get_file_id(group.id))
     headers.check(link.u)
     found = h5py.h5o.open(group.id, key)
     if isinstance(found, h5py.h5d.DatasetID):
@@ -224,8 +225,14 @@ def member(group: object, name: str) -> Any:
     return _Group(found, headers) if isinstance(found, h5py.h5g.GroupID) else None
 
 
-class _Group(h5py.Group):  # type: ignore[misc]  # h5py has no types
-    """A group that knows the headers of its file: to find them takes as long as to look at one."""
+class _File(h5py.File):  # type: ignore[misc]  # h5py has no types
+    """A file whose headers are known: to find them takes longer than to look at one."""
+
+    headers: ObjectHeaders
+
+
+class _Group(h5py.Group):  # type: ignore[misc]
+    """A group of such a file."""
 
     def __init__(self, bound: h5py.h5g.GroupID, headers: ObjectHeaders) -> None:
         super().__init__(bound)
