@@ -26,8 +26,17 @@ class Ending:
 
     cause: Stopped | CodecsimError | None = None
 
-    def pass_on(self) -> None:
-        """Raise again what ended the work early, if anything did: after what it left is put in order."""
+    @contextmanager
+    def putting_in_order(self) -> Iterator[None]:
+        """Put in order what the work left, and raise again what ended it early, if anything did.
+
+        Where that was an error, it goes before one of ours in here, such as that of a full disk again.
+        """
+        try:
+            yield
+        except CodecsimError:
+            if not isinstance(self.cause, CodecsimError):
+                raise
         if self.cause is not None:
             raise self.cause
 
@@ -43,8 +52,8 @@ _asked = _Asked()
 def patient() -> Iterator[Ending]:
     """Let the first Ctrl-C only be remembered, for `is_ending` to tell, and say so; the second one is raised as ever.
 
-    `Stopped` and errors of ours end the context without an error, and are left to `Ending.pass_on`. Outside of the main
-    thread, where Python handles no signals, and where a program has a way of its own to handle Ctrl-C, this stays.
+    `Stopped` and errors of ours end the context without an error, and are left to `Ending.putting_in_order`. Outside of
+    the main thread, where Python handles no signals, and where a program handles Ctrl-C itself, Ctrl-C is as ever.
     """
     ending = Ending()
     with _remembering():
