@@ -7,6 +7,7 @@ dav1d (AV1) refuses the frame. A frame that does not come out is replaced by the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import av
 import numpy as np
@@ -29,6 +30,23 @@ class Received:
 
     frames: Frames
     is_concealed: npt.NDArray[np.bool_]
+
+
+class Receive(Protocol):
+    """`receive`, or what does the same elsewhere."""
+
+    def __call__(
+        self,
+        packets: Sequence[bytes],
+        pts: npt.NDArray[np.integer],
+        is_lost: npt.NDArray[np.bool_],
+        codec: str,
+        /,
+        *,
+        width: int,
+        height: int,
+    ) -> Received:
+        """As `receive`."""
 
 
 def receive(

@@ -39,6 +39,7 @@ from codecsim.hdf5 import (
     member,
     members,
     open_hdf5,
+    opened,
     put_attributes,
     replacing_hdf5,
     text,
@@ -493,7 +494,7 @@ class SequenceWriter:
 def is_corpus(path: Path) -> bool:
     """Whether `path` is an HDF5 file that claims to be a corpus."""
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             return text(attribute(file, "schema", "")) == SCHEMA
     except DAMAGE:
         return False

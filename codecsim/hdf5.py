@@ -15,6 +15,7 @@ import numpy as np
 
 from codecsim.atomic import replacing
 from codecsim.errors import StoreError
+from codecsim.object_headers import ObjectHeaders
 
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 """What h5py raises when it meets damage."""
@@ -63,12 +64,14 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
     if path.is_dir():
         raise StoreError(f"{path}: a folder; a {what} file is needed")
     try:
-        file = h5py.File(path, "r")
+        file = opened(path)
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path}: no such file; a {what} file is needed") from None
     except OSError as error:
         reason = re.search(r"\(([^(),\n]+)", str(error))
         raise StoreError(f"{path}: not a {what} file, or damaged ({reason[1] if reason else error})") from error
+    except DAMAGE as error:
+        raise StoreError(f"{path}: not a {what} file, or damaged ({error})") from error
     try:
         found = text(attribute(file, "schema", "None")), str(attribute(file, "schema_version", "None"))
     except DAMAGE as error:
@@ -83,6 +86,18 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
             f"{path}: {what} of schema version {found[1]}, this codecsim reads version {version}; "
             "open it with the codecsim that wrote it, or make it again"
         )
+    return file
+
+
+def opened(path: Path) -> h5py.File:
+    """Open any HDF5 file to read, after its root group was looked at; raises what is in `DAMAGE`."""
+    file = _File(path, "r")
+    try:
+        file.headers = ObjectHeaders.of(file.id)
+        file.headers.check_root()
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
@@ -190,16 +205,38 @@ def _has_good_heaps(path: Path, n_bytes: int, _: int) -> bool:
 
 
 def member(group: object, name: str) -> Any:
-    """What `group` holds itself under `name`: None for paths and for links, which may lead into any other file."""
+    """What `group` holds itself under `name`: None for paths and for links, which may lead into any other file.
+
+    Raises
+    ------
+    ValueError, OSError, OverflowError
+        As `ObjectHeaders.check`: HDF5 would not survive to open it.
+    """
     if not isinstance(group, h5py.Group) or not is_name(name):
         return None
     links, key = group.id.links, name.encode()
-    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
+    if not links.exists(key) or (link := links.get_info(key)).type != h5py.h5l.TYPE_HARD:
         return None
+    headers = group.headers if isinstance(group, _File | _Group) else ObjectHeaders.of(h5py.h5i.get_file_id(group.id))
+    headers.check(link.u)
     found = h5py.h5o.open(group.id, key)
     if isinstance(found, h5py.h5d.DatasetID):
         return h5py.Dataset(found, readonly=True)
-    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else None
+    return _Group(found, headers) if isinstance(found, h5py.h5g.GroupID) else None
+
+
+class _File(h5py.File):  # type: ignore[misc]  # h5py has no types
+    """A file whose headers are known: to find them takes longer than to look at one."""
+
+    headers: ObjectHeaders
+
+
+class _Group(h5py.Group):  # type: ignore[misc]
+    """A group of such a file."""
+
+    def __init__(self, bound: h5py.h5g.GroupID, headers: ObjectHeaders) -> None:
+        super().__init__(bound)
+        self.headers = headers
 
 
 def members(group: h5py.Group) -> list[str]:

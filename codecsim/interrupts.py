@@ -1,4 +1,8 @@
-"""Ctrl-C: the first one asks for an end, after what is in hand; the second one ends at once."""
+"""Work that ends early, and leaves what it finished in order.
+
+Of Ctrl-C, the first one asks for an end, after what is in hand; the second one ends at once. An error of ours ends work
+as the first one does: what was finished before is kept in its place.
+"""
 
 import os
 import signal
@@ -6,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from codecsim.errors import CodecsimError
 
 _STANDARD_ERROR = 2
 _SAID = b"\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
@@ -18,12 +24,21 @@ class Stopped(KeyboardInterrupt):
 class Ending:
     """How work inside of `patient` ended."""
 
-    is_early = False
+    cause: Stopped | CodecsimError | None = None
 
-    def pass_on(self) -> None:
-        """Raise `Stopped` again, if that ended the work: after what it left is put in order."""
-        if self.is_early:
-            raise Stopped
+    @contextmanager
+    def putting_in_order(self) -> Iterator[None]:
+        """Put in order what the work left, and raise again what ended it early, if anything did.
+
+        Where that was an error, it goes before one of ours in here, such as that of a full disk again.
+        """
+        try:
+            yield
+        except CodecsimError:
+            if not isinstance(self.cause, CodecsimError):
+                raise
+        if self.cause is not None:
+            raise self.cause
 
 
 class _Asked(threading.local):
@@ -37,15 +52,15 @@ _asked = _Asked()
 def patient() -> Iterator[Ending]:
     """Let the first Ctrl-C only be remembered, for `is_ending` to tell, and say so; the second one is raised as ever.
 
-    `Stopped` ends the context without an error, and is left to `Ending.pass_on`. Outside of the main thread, where
-    Python handles no signals, and where a program has a way of its own to handle Ctrl-C, nothing is changed.
+    `Stopped` and errors of ours end the context without an error, and are left to `Ending.putting_in_order`. Outside of
+    the main thread, where Python handles no signals, and where a program handles Ctrl-C itself, Ctrl-C is as ever.
     """
     ending = Ending()
     with _remembering():
         try:
             yield ending
-        except Stopped:
-            ending.is_early = True
+        except (Stopped, CodecsimError) as cause:
+            ending.cause = cause
 
 
 def is_ending() -> bool:

@@ -176,20 +176,20 @@ def sweep(
                 failures = _run(len(todo), outcomes, told, follow)
             end_if_asked()
         n_failed = len(failures)
-        if part_files(folder):
-            told("merging", 0, None)
-            grid = {
-                "sources": sorted({sequence.source for sequence in sequences}),
-                "scales": scales,
-                "mode": mode,
-                "values": values,
-                "codecs": {each.codec: each.to_json() for each in settings},
-                "sequences": {sequence.name: sequence.digest for sequence in sequences},
-            }
-            n_streams = merge(out, folder, _attributes(out, grid, corpora))
-        else:
-            n_streams = len(before.jobs)
-        ending.pass_on()
+        with ending.putting_in_order():
+            if part_files(folder):
+                told("merging", 0, None)
+                grid = {
+                    "sources": sorted({sequence.source for sequence in sequences}),
+                    "scales": scales,
+                    "mode": mode,
+                    "values": values,
+                    "codecs": {each.codec: each.to_json() for each in settings},
+                    "sequences": {sequence.name: sequence.digest for sequence in sequences},
+                }
+                n_streams = merge(out, folder, _attributes(out, grid, corpora))
+            else:
+                n_streams = len(before.jobs)
         if measures and n_streams:
             known = {job.identity: job.sequence for job in jobs}
             failures += measure(out, measures, known, workers=workers or available_cores(), progress=told)

@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
-from codecsim.decode import Decode
 from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import StoreError, UsageError
 from codecsim.grid import Job
@@ -141,7 +140,7 @@ class Evaluation:
         """
         files = Files()
         with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
-            reading = executor.submit(self._read_all, asked, files, folder, decoder.decode)
+            reading = executor.submit(self._read_all, asked, files, folder, decoder)
 
             def take(path: Path) -> None:
                 if reading.done():
@@ -157,7 +156,7 @@ class Evaluation:
                 decoder.close()
                 raise
 
-    def _read_all(self, asked: Asked, files: Files, folder: Path, decode: Decode) -> None:
+    def _read_all(self, asked: Asked, files: Files, folder: Path, decoder: DecoderProcess) -> None:
         saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
 
         def is_wanted(sequence: str, key: str, scale: int, channel: Channel) -> bool:
@@ -168,7 +167,7 @@ class Evaluation:
             return bool(lacking)
 
         groups = shown_in_groups(
-            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decode=decode
+            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decoder=decoder
         )
         try:
             with ThreadPoolExecutor(1, "codecsim-decoding") as executor:

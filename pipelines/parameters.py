@@ -19,7 +19,8 @@ MAX_VALUES = 10_000
 """Most values that one range may stand for."""
 
 _WRITTEN = "Ranges are written 18-40, 18-40:2 or 18,24,30"
-_RANGE = re.compile(r"(?P<first>\d+(?:\.\d+)?)(?:-(?P<last>\d+(?:\.\d+)?)(?::(?P<step>\d+(?:\.\d+)?))?)?")
+_NUMBER = r"\d+(?:\.\d+)?"
+_UP_TO = rf"(?:-(?P<last>{_NUMBER})(?::(?P<step>{_NUMBER}))?)?"
 
 
 class Ranges(click.ParamType[tuple[float, ...]]):
@@ -29,13 +30,15 @@ class Ranges(click.ParamType[tuple[float, ...]]):
     ----------
     what : the field's word for the number, for messages
     whole : whether only whole numbers are allowed; these come out as int
+    signed : whether numbers below 0 are taken too, for others to refuse, who know what is allowed
     """
 
     name = "range"
 
-    def __init__(self, what: str, *, whole: bool = False) -> None:
+    def __init__(self, what: str, *, whole: bool = False, signed: bool = False) -> None:
         self.what = what
         self.whole = whole
+        self._pattern = re.compile(f"(?P<first>{'-?' if signed else ''}{_NUMBER}){_UP_TO}")
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """Parse `value`, or fail with what was meant by it."""
@@ -43,7 +46,7 @@ class Ranges(click.ParamType[tuple[float, ...]]):
             return value
         numbers: list[Fraction] = []
         for piece in str(value).split(","):
-            match = _RANGE.fullmatch(piece.strip())
+            match = self._pattern.fullmatch(piece.strip())
             if not match:
                 self.fail(self._mistake(str(value), piece.strip()), param, ctx)
             first, last, step = (Fraction(text) if text else None for text in match.group("first", "last", "step"))

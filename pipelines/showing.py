@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.channel import INTACT, Channel
-from codecsim.concealment import receive
 from codecsim.corpus import Sequence as Track
-from codecsim.decode import Decode
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecsimError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
 from codecsim.scaling import downscale
 from codecsim.store import Sweep
-from codecsim.store.decoding import stored_frames
+from codecsim.store.decoding import received_frames, stored_frames
 from pipelines.readings import UNCODED
 
 Frames = npt.NDArray[np.uint8]
@@ -123,7 +122,7 @@ IsWanted = Callable[[str, str, int, Channel], bool]
 
 
 def shown_in_groups(
-    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decode: Decode
+    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decoder: DecoderProcess
 ) -> Iterator[list[Shown]]:
     """All that is asked for and wanted, in groups of one factor; errors below after all that came before them.
 
@@ -133,7 +132,7 @@ def shown_in_groups(
     every : every so many frames are shown
     n_frames : that make a group; one that waits for more is not kept back when none come for a moment
     is_wanted : asked before frames are fetched
-    decode : where streams are decoded
+    decoder : where streams are decoded
 
     Raises
     ------
@@ -145,7 +144,7 @@ def shown_in_groups(
     group: list[Shown] = []
     failure: CodecsimError | None = None
     try:
-        for shown in _shown(asked, files, every, is_wanted, decode):
+        for shown in _shown(asked, files, every, is_wanted, decoder):
             if group and (shown is None or shown.scale != group[0].scale):
                 yield group
                 group = []
@@ -162,7 +161,9 @@ def shown_in_groups(
         raise failure
 
 
-def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decode: Decode) -> Iterator[Shown | None]:
+def _shown(
+    asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoder: DecoderProcess
+) -> Iterator[Shown | None]:
     for scale in sorted({1, *asked.scales}):
         for track in asked.tracks:
             if is_wanted(track.name, UNCODED, scale, INTACT):
@@ -182,19 +183,21 @@ def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decode: 
                     channels = (INTACT, *asked.channels)
                     wanted = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
                     if wanted:
-                        yield from _received(sweep, row, wanted, every, decode)
+                        yield from _received(sweep, row, wanted, every, decoder)
 
 
-def _received(sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decode: Decode) -> Iterator[Shown]:
+def _received(
+    sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decoder: DecoderProcess
+) -> Iterator[Shown]:
     """The frames of a stream as they come out of each of some channels."""
-    sequence, key, codec = (str(sweep.column(name)[row]) for name in ("sequence", "key", "codec"))
-    scale, width, height = (int(sweep.column(name)[row]) for name in ("scale", "width", "height"))
-    whole, packets, table = stored_frames(sweep, row, decode), sweep.packets(row), sweep.packet_table(row)
+    sequence, key = (str(sweep.column(name)[row]) for name in ("sequence", "key"))
+    scale, n_bytes = int(sweep.column("scale")[row]), sweep.packet_table(row)["n_bytes"]
+    whole = stored_frames(sweep, row, decoder.decode)
     for channel in channels:
         frames, n_concealed = whole, 0
-        is_lost = channel.lost_frames(table["n_bytes"], key)
+        is_lost = channel.lost_frames(n_bytes, key)
         if is_lost.any():
-            received = receive(packets, table["pts"], is_lost, codec, width=width, height=height)
+            received = received_frames(sweep, row, is_lost, decoder.receive)
             frames, n_concealed = received.frames, int(received.is_concealed.sum())
         n_damaged = int((frames != whole).any((1, 2)).sum())
         yield Shown(sequence, key, scale, frames[::every], channel, n_concealed, n_damaged)

@@ -117,9 +117,9 @@ def read_streams(
         asked = Asked(tracks, before.jobs, scales, evaluation.channels)
         with patient() as ending, evaluation.reading(asked, folder) as read:
             read(out)
-        if part_files(folder):
-            merge(out, folder, attributes)
-        ending.pass_on()
+        with ending.putting_in_order():
+            if part_files(folder):
+                merge(out, folder, attributes)
     return evaluation
 
 

@@ -40,7 +40,7 @@ _READERS = (
     ),
     click.option(
         "--loss",
-        type=Ranges("loss"),
+        type=Ranges("loss", signed=True),
         help="Shares of the packets of each stream that a channel loses before decoding, as 0.01,0.05; whole streams "
         "are read as well.  [default: none]",
     ),

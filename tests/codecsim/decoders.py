@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from codecsim.concealment import Received, receive
 from codecsim.decode import Frames, decode
 from codecsim.errors import CodecError
 
 TROUBLE = "CODECSIM_TEST_TROUBLE"
-"""Environment variable: SHA-256 of the one stream that `crash_on_one` and `hang_on_one` make trouble of."""
+"""Environment variable: SHA-256 of the one stream that `crash_on_one`, `hang_on_one` and others make trouble of."""
 
 HANGS = "CODECSIM_TEST_HANGS"
 """Environment variable: file that appears when `hang_on_one` hangs."""
@@ -51,6 +53,20 @@ def misbehave(packets: Sequence[bytes], codec: str, /, *, width: int, height: in
     return np.zeros((len(packets), height, width), np.uint8)
 
 
+def misreceive(
+    packets: Sequence[bytes],
+    pts: npt.NDArray[np.integer],
+    is_lost: npt.NDArray[np.bool_],
+    codec: str,
+    /,
+    *,
+    width: int,
+    height: int,
+) -> Received:
+    """As `misbehave`; the frames that are said to be lost are concealed."""
+    return Received(misbehave(packets, codec, width=width, height=height), is_lost[pts])
+
+
 def crash_on_one(packets: Sequence[bytes], codec: str, /, *, width: int, height: int) -> Frames:
     """Decode, but crash on the stream that the environment names."""
     if hashlib.sha256(b"".join(packets)).hexdigest() == os.environ[TROUBLE]:
@@ -64,3 +80,19 @@ def hang_on_one(packets: Sequence[bytes], codec: str, /, *, width: int, height: 
         Path(os.environ[HANGS]).touch()
         time.sleep(600)
     return decode(packets, codec, width=width, height=height)
+
+
+def crash_on_losses_of_one(
+    packets: Sequence[bytes],
+    pts: npt.NDArray[np.integer],
+    is_lost: npt.NDArray[np.bool_],
+    codec: str,
+    /,
+    *,
+    width: int,
+    height: int,
+) -> Received:
+    """Receive, but crash on the stream that the environment names."""
+    if hashlib.sha256(b"".join(packets)).hexdigest() == os.environ[TROUBLE]:
+        os.abort()
+    return receive(packets, pts, is_lost, codec, width=width, height=height)

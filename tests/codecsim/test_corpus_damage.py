@@ -234,7 +234,10 @@ class TestHostileCorpus:
         write(tmp_path / "other.h5")
         monkeypatch.chdir(tmp_path)
         edited(path, edit)
-        message = r"sequence 'zoe' lacks frames of uint8 \(T, 96, 96\) stored in this file; make the corpus again"
+        message = (
+            r"sequence 'zoe' lacks frames of uint8 \(T, 96, 96\) stored in this file; make the corpus again"
+            r"|'zoe' is damaged \(a data set (in external files|whose data lie elsewhere, or nowhere)\)"
+        )
         with Corpus(path) as corpus:
             for read in (corpus.sequence, corpus.frames, corpus.pts_seconds):
                 with pytest.raises(StoreError, match=message):

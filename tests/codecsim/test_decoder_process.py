@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecsim.codecs import CODECS, EncoderSettings
+from codecsim.concealment import receive
 from codecsim.decode import Frames, decode
 from codecsim.decoder_process import DecoderProcess
 from codecsim.encode import encode
@@ -27,7 +28,7 @@ from codecsim.store import Sweep
 from codecsim.store.decoding import stored_frames
 from codecsim.store.verify import verify
 from tests.clips import carphone_faces
-from tests.codecsim.decoders import TROUBLE, crash_on_one, misbehave
+from tests.codecsim.decoders import TROUBLE, crash_on_one, misbehave, misreceive
 from tests.pipelines.command import codecsim, environment, refusal
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited through /proc")
@@ -42,7 +43,7 @@ def decoder() -> Iterator[DecoderProcess]:
 @pytest.fixture(scope="module")
 def bad() -> Iterator[DecoderProcess]:
     """A process whose decoder misbehaves when it is told to; it has 256 MB to do so."""
-    with DecoderProcess(_decode=misbehave, _memory_bytes=2**28) as process:
+    with DecoderProcess(_decode=misbehave, _receive=misreceive, _memory_bytes=2**28) as process:
         yield process
 
 
@@ -64,6 +65,35 @@ def test_frames_are_those_of_decoding_here(codec: str, decoder: DecoderProcess) 
     np.testing.assert_array_equal(there, here)
     assert there.dtype == np.uint8
     assert there.flags.writeable
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_received_with_losses_is_what_is_received_here(codec: str, decoder: DecoderProcess) -> None:
+    stream = encode(downscale(carphone_faces()[:24], 3), EncoderSettings(codec), 24, fps=25.0)
+    for lost in ([], [5], [3, 4, 5, 20], range(1, 24)):
+        is_lost = np.isin(np.arange(24), lost)
+        here = receive(stream.packets, stream.pts, is_lost, codec, width=32, height=32)
+        there = decoder.receive(stream.packets, stream.pts, is_lost, codec, width=32, height=32)
+        np.testing.assert_array_equal(there.frames, here.frames)
+        np.testing.assert_array_equal(there.is_concealed, here.is_concealed)
+        assert (there.frames.dtype, there.is_concealed.dtype) == (np.uint8, np.bool_)
+
+
+def test_errors_of_receiving_are_those_of_receiving_here(decoder: DecoderProcess) -> None:
+    packets = encode(downscale(carphone_faces()[:3], 3), EncoderSettings(), 24, fps=25.0).packets
+    for pts, side in (([0, 1, 1], 32), ([0, 1, 2], 24), ([2, 1, 0], 32)):
+        asked = packets, np.array(pts), np.array([False, True, True]), "x264"
+        with pytest.raises(CodecError) as here:
+            receive(*asked, width=side, height=side)
+        with pytest.raises(CodecError) as there:
+            decoder.receive(*asked, width=side, height=side)
+        assert str(there.value) == str(here.value)
+
+
+@pytest.mark.parametrize(("n_places", "n_losses"), [(2, 1), (1, 2), (0, 0), (3, 3)])
+def test_a_place_and_a_loss_a_packet_are_needed(n_places: int, n_losses: int, decoder: DecoderProcess) -> None:
+    with pytest.raises(CodecError, match=f"2 frames, {n_places} places and {n_losses} losses; one of each is needed"):
+        decoder.receive([b"", b""], np.arange(n_places), np.zeros(n_losses, bool), "x264", width=4, height=2)
 
 
 def test_more_frames_than_a_socket_holds_come_whole(decoder: DecoderProcess) -> None:
@@ -94,6 +124,8 @@ def test_sizes_that_no_file_should_claim_are_errors(width: int, height: int, dec
 
 def test_no_packets_give_no_frames(decoder: DecoderProcess) -> None:
     assert decoder.decode([], "x264", width=4, height=2).shape == (0, 2, 4)
+    received = decoder.receive([], np.arange(0), np.zeros(0, bool), "x264", width=4, height=2)
+    assert (received.frames.shape, received.is_concealed.shape) == ((0, 2, 4), (0,))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +147,20 @@ def test_a_stream_that_ends_its_decoder_is_an_error_and_the_next_is_decoded(
     assert ask(bad, b"", b"").shape == (2, 2, 4)
     assert told(bad, b"process") != before
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [(b"segfault", r"crashed \(SIGSEGV\)"), (b"give too little", "answered with nonsense")]
+)
+def test_a_stream_that_ends_its_receiver_is_an_error_and_the_next_is_received(
+    what: bytes, message: str, bad: DecoderProcess
+) -> None:
+    is_lost = np.array([False, True])
+    with pytest.raises(CodecError, match=f"the process that decode.*{message}"):
+        bad.receive([what, b""], np.arange(2), is_lost, "x264", width=4, height=2)
+    received = bad.receive([b"", b""], np.arange(2), is_lost, "x264", width=4, height=2)
+    assert received.frames.shape == (2, 2, 4)
+    assert received.is_concealed.tolist() == [False, True]
 
 
 @needs_proc

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from codecsim.errors import CodecError, StoreError
 from codecsim.interrupts import Stopped, end_if_asked, is_ending, patient
 
 
@@ -19,10 +20,11 @@ def test_the_first_one_is_remembered_and_said(capfd: pytest.CaptureFixture[str])
         assert not is_ending()
         strike()
         assert is_ending()
-    assert not ending.is_early
+    assert ending.cause is None
     assert not is_ending()
     assert capfd.readouterr().err == "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
-    ending.pass_on()
+    with ending.putting_in_order():
+        pass
 
 
 def test_an_end_that_was_asked_for_is_passed_on_when_all_is_in_order() -> None:
@@ -35,12 +37,44 @@ def test_an_end_that_was_asked_for_is_passed_on_when_all_is_in_order() -> None:
             done.append("in hand")
             end_if_asked()
             done.append("never")
-        done.append("put in order")
-        ending.pass_on()
+        with ending.putting_in_order():
+            done.append("put in order")
 
     with pytest.raises(Stopped):
         work()
     assert done == ["in hand", "put in order"]
+
+
+def test_errors_of_ours_are_passed_on_when_all_is_in_order_and_others_at_once() -> None:
+    done = []
+
+    def work(error: Exception) -> None:
+        with patient() as ending:
+            raise error
+        with ending.putting_in_order():
+            done.append("put in order")
+
+    ours = CodecError("a stream")
+    with pytest.raises(CodecError) as raised:
+        work(ours)
+    assert raised.value is ours
+    assert done == ["put in order"]
+    with pytest.raises(RuntimeError, match="no error of ours"):
+        work(RuntimeError("no error of ours"))
+    assert done == ["put in order"]
+
+
+@pytest.mark.parametrize(("ended_by", "raised"), [("", "full"), ("a stream", "a stream"), ("Ctrl-C", "full")])
+def test_an_error_while_it_is_put_in_order_hides_no_error_before(ended_by: str, raised: str) -> None:
+    def work() -> None:
+        with patient() as ending:
+            if ended_by:
+                raise Stopped if ended_by == "Ctrl-C" else CodecError(ended_by)
+        with ending.putting_in_order():
+            raise StoreError("full")
+
+    with pytest.raises((CodecError, StoreError), match=raised):
+        work()
 
 
 def test_the_second_one_ends_at_once() -> None:

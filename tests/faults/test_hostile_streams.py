@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from codecsim.decode import Decode
+from codecsim.channel import channel
 from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecError
 from codecsim.parts import parts_folder
 from codecsim.simulator import sweep as encode_sweep
 from codecsim.store import Sweep
 from codecsim.store.verify import verify
-from pipelines.sweep import Readers, evaluate
-from tests.codecsim.decoders import HANGS, TROUBLE, crash_on_one, hang_on_one
+from pipelines.readings import TRUTH
+from pipelines.sweep import Readers, evaluate, sweep
+from tests.codecsim.decoders import HANGS, TROUBLE, crash_on_losses_of_one, crash_on_one, hang_on_one
 from tests.faults.sweeps import decoders_of, ended, signal_group, started, wait_for
 from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR, save_small, write_corpus
 
@@ -87,17 +89,25 @@ def out(tmp_path: Path) -> Path:
     return out
 
 
-def readers(models: Path) -> Readers:
-    return Readers(names=(SMALL_HR, SMALL_3, SMALL_4), models=models, seeds=(0,), device="cpu", every=2)
+def readers(models: Path, *losses: float) -> Readers:
+    channels = tuple(channel(loss) for loss in losses)
+    names = (SMALL_HR, SMALL_3, SMALL_4)
+    return Readers(names=names, models=models, seeds=(0,), device="cpu", every=2, channels=channels)
 
 
 @contextmanager
-def hostile(out: Path, row: int, decode: Decode) -> Iterator[str]:
-    """Let evaluation decode with `decode`, which misbehaves on one stream; its name."""
+def hostile(out: Path, row: int, **decoders: Any) -> Iterator[str]:
+    """Let evaluation decode with decoders (of `DecoderProcess`) that misbehave on one stream; its name."""
     with pytest.MonkeyPatch.context() as patch, Sweep(out) as sweep:
         patch.setenv(TROUBLE, str(sweep.column("stream_sha256")[row]))
-        patch.setattr("pipelines.evaluation.DecoderProcess", partial(DecoderProcess, _decode=decode))
+        patch.setattr("pipelines.evaluation.DecoderProcess", partial(DecoderProcess, **decoders))
         yield sweep.name(row)
+
+
+def n_told(out: Path) -> int:
+    """Readings in a sweep file, besides what the corpus says."""
+    with Sweep(out) as sweep:
+        return int((sweep.predictions["method"] != TRUTH).sum())
 
 
 def last_to_be_read(out: Path) -> int:
@@ -109,14 +119,46 @@ def last_to_be_read(out: Path) -> int:
 @pytest.mark.usefixtures("one_thread")
 def test_a_stream_that_crashes_its_decoder_ends_evaluation_and_costs_nothing_else(out: Path, models: Path) -> None:
     with (
-        hostile(out, last_to_be_read(out), crash_on_one) as name,
+        hostile(out, last_to_be_read(out), _decode=crash_on_one) as name,
         pytest.raises(CodecError, match=f"sweep.h5: {name}: x264: the process that decoded it crashed"),
     ):
         evaluate(out, readers(models))
-    again = evaluate(out, readers(models))
-    assert (again.n_read, again.n_reused) == (1, 26)
+    assert n_told(out) == 26
     assert verify(out) == []
     assert not parts_folder(out).exists()
+    again = evaluate(out, readers(models))
+    assert (again.n_read, again.n_reused, n_told(out)) == (1, 26, 27)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_stream_that_crashes_its_decoder_ends_a_sweep_and_what_was_done_is_in_its_file(
+    out: Path, models: Path
+) -> None:
+    new = out.with_name("new.h5")
+    grid: dict[str, Any] = {"out": new, "scales": [3, 4], "qp": [24, 36], "workers": 1}
+    with (
+        hostile(out, last_to_be_read(out), _decode=crash_on_one) as name,
+        pytest.raises(CodecError, match=f"{name}: x264: the process that decoded it crashed"),
+    ):
+        sweep(out.with_name("corpus.h5"), readers=readers(models), **grid)
+    assert n_told(new) == 26
+    assert verify(new) == []
+    assert not parts_folder(new).exists()
+    report, again = sweep(out.with_name("corpus.h5"), readers=readers(models), **grid)
+    assert again is not None
+    assert (report.n_streams, report.failures, again.n_read, again.n_reused) == (12, (), 1, 26)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_stream_that_crashes_its_decoder_where_packets_are_lost_is_the_same(out: Path, models: Path) -> None:
+    with (
+        hostile(out, last_to_be_read(out), _receive=crash_on_losses_of_one) as name,
+        pytest.raises(CodecError, match=f"sweep.h5: {name}: x264: the process that decoded it crashed"),
+    ):
+        evaluate(out, readers(models, 0.3))
+    again = evaluate(out, readers(models, 0.3))
+    assert (again.n_read, again.n_reused) == (1, 38)
+    assert verify(out) == []
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -133,7 +175,7 @@ def test_an_interrupt_does_not_wait_for_a_stream_that_occupies_its_decoder(
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=strike).start()
-    with hostile(out, last_to_be_read(out), hang_on_one), pytest.raises(KeyboardInterrupt):
+    with hostile(out, last_to_be_read(out), _decode=hang_on_one), pytest.raises(KeyboardInterrupt):
         evaluate(out, readers(models))
     assert time.monotonic() - struck[0] < 10
     again = evaluate(out, readers(models))

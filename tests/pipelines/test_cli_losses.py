@@ -164,6 +164,8 @@ def test_refusals_come_before_any_work(made: tuple[Path, Outcome], folder: Path,
     out = tmp_path / "new.h5"
     for options, message in (
         (("--loss", "1"), "loss 1: a share of the packets, from 0 up to but not 1, is needed; did you mean 0.01, 1 %?"),
+        (("--loss", "-1"), "loss -1: a share of the packets, from 0 up to but not 1, is needed"),
+        (("--loss", "0.1,-0.05"), "loss -0.05: a share of the packets, from 0 up to but not 1, is needed"),
         (("--loss", "x"), "loss 'x' is not a range"),
         (("--loss", "0.1", "--burst", "0.5"), "bursts of 0.5 packets at loss 0.1: a mean of 1 or more is needed"),
         (("--burst", "3"), "--burst and --loss-seed are of losses; say how many packets are lost with --loss"),
