@@ -46,6 +46,7 @@ class Sweep:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path, SCHEMA, SCHEMA_VERSION, "sweep")
+        self._groups: dict[str, Any] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         self._columns: Table = {}
         try:
@@ -148,7 +149,7 @@ class Sweep:
         if name not in FEATURES:
             raise UsageError(f"no feature {name!r}; there are: {', '.join(FEATURES)}")
         shape = len(self), FEATURES[name]
-        held = member(self._file, "features")
+        held = self._group("features")
         if held is None or name not in held:
             return np.full(shape, np.nan, np.float32)
         dataset = self._opened(f"features/{name}", Column(name, "float32", ""))
@@ -273,17 +274,22 @@ class Sweep:
     def _names(self, group: str, name: str) -> bool:
         """Whether anything stands under a name, be it a link; also where that cannot be told."""
         try:
-            held = member(self._file, group)
+            held = self._group(group)
             return isinstance(held, h5py.Group) and held.id.links.exists(name.encode())
         except DAMAGE:
             return True
 
+    def _group(self, name: str) -> Any:
+        """A group of the file, which "" stands for, opened once: opening takes as long as looking into it."""
+        if name not in self._groups:
+            self._groups[name] = member(self._file, name) if name else self._file
+        return self._groups[name]
+
     def _opened(self, name: str, column: Column) -> h5py.Dataset:
         """A dataset of this very file, of the type of `column`, that claims no more than it can hold."""
-        dataset: Any = self._file
+        group, _, last = name.rpartition("/")
         try:
-            for part in name.split("/"):
-                dataset = member(dataset, part)
+            dataset = member(self._group(group), last)
             fits = is_stored(dataset) and dataset.dtype.kind == np.dtype(storage_dtype(column)).kind
         except DAMAGE:
             fits = False
