@@ -40,8 +40,8 @@ from recognition.inference import Predictor
 EVERY = {"cpu": 25, "cuda": 1}
 """Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
 
-_GROUP_FRAMES = {"cpu": 128, "cuda": 16_384}
-"""Frames that are told while as many are decoded: some batches, so that a GPU need not wait between them."""
+_GROUP_FRAMES = {"cpu": 32, "cuda": 16_384}
+"""Frames that are told while as many are decoded: on a GPU many batches, so that it need not wait between them."""
 
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2

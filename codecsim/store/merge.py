@@ -5,7 +5,7 @@ end the parts and what OUT already held become the new OUT in the same way. A ki
 batches in flight and nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +213,7 @@ def _runs(sources: Sequence[Path], source: npt.NDArray[np.intp], *extents: _Exte
     """Ranges of rows that lie end to end in one source, each up to some 64 MB, so that they are copied at once."""
     opened: dict[int, Sweep] = {}  # least recently used first
     with ExitStack() as stack:
-        stack.callback(lambda: [sweep.close() for sweep in opened.values()])
+        stack.callback(lambda: _close(opened.values()))
         for start, stop in _ranges(source, extents):
             index = int(source[start])
             if index in opened:
@@ -223,6 +223,11 @@ def _runs(sources: Sequence[Path], source: npt.NDArray[np.intp], *extents: _Exte
                     opened.pop(next(iter(opened))).close()
                 opened[index] = Sweep(sources[index])
             yield opened[index], start, stop
+
+
+def _close(sweeps: Iterable[Sweep]) -> None:
+    for sweep in sweeps:
+        sweep.close()
 
 
 def _ranges(source: npt.NDArray[np.intp], extents: Sequence[_Extent]) -> Iterator[tuple[int, int]]:

@@ -35,8 +35,10 @@ _SIDE = 24
 _QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
 """What `codecsim sweep` makes of the demo at one factor; of a GPU, which is shown every frame, a quarter."""
 
-_MANY = 200
-_FRAMES_OF_MANY = 100
+_SEQUENCES = (1, 20, 200)
+"""A single one is encoded before a network sees a frame: of 20, some are encoded, decoded and recognised at once."""
+
+_FRAMES_OF_EACH = 100
 
 
 def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:
@@ -90,14 +92,14 @@ def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precis
 
 
 def _memory(folder: Path, variant: Variant) -> str:
-    """Peak memory of sweeps of one sequence, and of many, that a network reads."""
+    """Peak memory of sweeps of one sequence, and of more and more, that a network reads."""
     if not CAN_WATCH:
         return "left out: needs Linux's /proc"
     method, peaks = get_method(_METHOD), []
     provenance = {"method": _METHOD, "variant": variant, "labels": ["valence"], "trained_on": list(method.trained_on)}
     settings = {"sr_scale": method.sr_scale, "settings": {"seed": 0, "delay_seconds": 0.0}}
     save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
-    for number in (1, _MANY):
+    for number in _SEQUENCES:
         corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
         _repeated(corpus, number)
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
@@ -106,10 +108,8 @@ def _memory(folder: Path, variant: Variant) -> str:
         status, peak = watched([*command, *grid, *networks])
         if status:
             return f"the sweep failed with status {status}"
-        peaks.append(peak["pss"] / 1e6)
-    return (
-        f"{peaks[0]:.0f} MB at most for 1 sequence of {_FRAMES_OF_MANY} frames, {peaks[1]:.0f} MB for {_MANY} of them"
-    )
+        peaks.append(f"{peak['pss'] / 1e6:.0f} MB for {number}")
+    return f"at most {', '.join(peaks)} sequences of {_FRAMES_OF_EACH} frames"
 
 
 def _repeated(path: Path, number: int) -> None:
@@ -121,7 +121,7 @@ def _repeated(path: Path, number: int) -> None:
     with Corpus(demo) as corpus:
         name = corpus.sequences()[0].name
         frames, said = (
-            read(name)[:_FRAMES_OF_MANY] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
+            read(name)[:_FRAMES_OF_EACH] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
         )
     with CorpusWriter(path) as writer:
         for index in range(number):

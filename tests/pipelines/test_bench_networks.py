@@ -84,8 +84,8 @@ def test_train_measures_both_networks() -> None:
 def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EVERY, "cpu", 160)
     monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
-    monkeypatch.setattr(evaluate, "_MANY", 2)
-    monkeypatch.setattr(evaluate, "_FRAMES_OF_MANY", 50)
+    monkeypatch.setattr(evaluate, "_SEQUENCES", (1, 2))
+    monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 50)
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
     machine, sizes, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
     assert machine.startswith("machine: ")
@@ -95,7 +95,7 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeyp
     for what, line in (("from streams to predictions that are stored", reading), ("end to end, encoding too", whole)):
         rate = r"\d+ frames/s, \d\.\d\d × the bare network"
         assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
-    assert re.fullmatch(r"memory: \d{3,4} MB at most for 1 sequence of 50 frames, \d{3,4} MB for 2 of them", memory)
+    assert re.fullmatch(r"memory: at most \d{3,4} MB for 1, \d{3,4} MB for 2 sequences of 50 frames", memory)
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])
