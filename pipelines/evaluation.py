@@ -8,7 +8,8 @@ against).
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,14 +32,16 @@ from codecsim.store.merge import part_files
 from codecsim.store.records import Series, write_predictions
 from pipelines.networks import Network
 from pipelines.readings import NO_SEED, TRUTH, UNCODED, channels_of
-from pipelines.showing import Asked, Files, Shown, shown_in_groups
+from pipelines.showing import Asked, Files, Showing, Shown, shown_in_groups
 from recognition.devices import Precision, arithmetic, get_device
 from recognition.inference import Predictor
 
 EVERY = {"cpu": 25, "cuda": 1}
 """Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
 
-_GROUP_FRAMES = {"cpu": 512, "cuda": 16_384}
+_GROUP_FRAMES = {"cpu": 32, "cuda": 16_384}
+"""Frames that are told while as many are decoded: on a GPU many batches, so that it need not wait between them."""
+
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 
@@ -103,8 +106,9 @@ class Evaluation:
             pass  # what this device cannot do is told before any work
         self.n_read = self.n_reused = 0
         self.channels = tuple(dict.fromkeys(each for each in channels if each != INTACT))
-        self._networks = [
-            (network, Predictor(network.network, device=device, precision=precision, pads=True)) for network in networks
+        self._readers = [
+            _Reader(network, Predictor(network.network, device=device, precision=precision, pads=True))
+            for network in networks
         ]
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]
@@ -123,7 +127,7 @@ class Evaluation:
     @property
     def n_inferred(self) -> int:
         """Frames that went through networks: of equal ones in a row, one."""
-        return sum(predictor.n_inferred for _, predictor in self._networks)
+        return sum(reader.n_inferred for reader in self._readers)
 
     @contextmanager
     def follow(self, jobs: Sequence[Job], folder: Path) -> Iterator[Follow]:
@@ -161,7 +165,7 @@ class Evaluation:
 
         def is_wanted(sequence: str, key: str, scale: int, channel: Channel) -> bool:
             nonlocal n_shown
-            readers, lacking = self._readers(key, scale), self._lacking(sequence, key, scale, channel)
+            readers, lacking = self._readers_of(key, scale), self._lacking(sequence, key, scale, channel)
             self.n_reused += len(readers) - len(lacking)
             n_shown += not lacking
             return bool(lacking)
@@ -171,67 +175,78 @@ class Evaluation:
         )
         try:
             with ThreadPoolExecutor(1, "codecsim-decoding") as executor:
-                ahead = executor.submit(next, groups, None)
-                while (group := ahead.result()) is not None and not files.are_stopped:
-                    ahead = executor.submit(next, groups, None)
+                ahead = executor.submit(next, groups)
+                while (group := ahead.result()) and not files.are_stopped:
+                    ahead = executor.submit(next, groups)
                     self._read(group)
                     n_shown += len(group)
                     self._progress("recognising", n_shown, len(asked))
                     if time.monotonic() - saved >= _SAVE_SECONDS:
                         self._save(folder)
                         saved = time.monotonic()
+                self._finish()
+                if not group:
+                    next(groups, None)  # raises what ended them early
         finally:
             self._save(folder)
 
-    def _readers(self, key: str, scale: int) -> list[tuple[Network, Predictor]]:
-        """Networks that some frames are shown to; HR frames are shown to all, for fidelity is measured against them."""
+    def _readers_of(self, key: str, scale: int) -> list["_Reader"]:
+        """Those that some frames are shown to; HR frames are shown to all, for fidelity is measured against them."""
         everybody = key == UNCODED and scale == 1
-        return [(network, predictor) for network, predictor in self._networks if everybody or network.reads(scale)]
+        return [reader for reader in self._readers if everybody or reader.network.reads(scale)]
 
-    def _lacking(self, sequence: str, key: str, scale: int, channel: Channel) -> list[tuple[Network, Predictor]]:
+    def _lacking(self, sequence: str, key: str, scale: int, channel: Channel) -> list["_Reader"]:
         """Those of them that have not told yet."""
         return [
-            (network, predictor)
-            for network, predictor in self._readers(key, scale)
+            reader
+            for reader in self._readers_of(key, scale)
             if any(
-                self._known.get((sequence, key, scale, channel, network.method.name, label, network.seed))
-                != _Mark(network.weights, self._precision, self.every)
-                for label in network.labels
+                self._known.get((sequence, key, scale, channel, reader.network.method.name, label, reader.network.seed))
+                != _Mark(reader.network.weights, self._precision, self.every)
+                for label in reader.network.labels
             )
         ]
 
-    def _read(self, group: Sequence[Shown]) -> None:
-        """Show a group of frames to all networks that have not told of them."""
-        lacking = [self._lacking(shown.sequence, shown.key, shown.scale, shown.channel) for shown in group]
-        for network, predictor in self._networks:
-            mine = [shown for shown, those in zip(group, lacking, strict=True) if (network, predictor) in those]
-            for shown, told in zip(mine, predictor.stream(shown.frames for shown in mine), strict=True):
-                self.n_read += 1
-                self._pending += [
-                    Series(
-                        sequence=shown.sequence,
-                        key=shown.key,
-                        scale=shown.scale,
-                        method=network.method.name,
-                        label=label,
-                        seed=network.seed,
-                        weights=network.weights,
-                        precision=self._precision,
-                        delay_seconds=network.delay_seconds,
-                        every=self.every,
-                        values=told[:, k],
-                        loss=shown.channel.loss,
-                        burst=shown.channel.burst,
-                        loss_seed=shown.channel.seed,
-                        n_concealed=shown.n_concealed,
-                        n_damaged=shown.n_damaged,
-                    )
-                    for k, label in enumerate(network.labels)
-                ]
+    def _read(self, group: Sequence[Showing]) -> None:
+        """Show a group of frames to all networks that have not told of them, and keep what these tell by then."""
+        lacking = [self._lacking(shown.sequence, shown.key, shown.scale, shown.channel) for shown, _ in group]
+        for reader in self._readers:
+            mine = [showing for showing, those in zip(group, lacking, strict=True) if reader in those]
+            self._keep(reader.network, reader.show(mine))
+
+    def _finish(self) -> None:
+        """Keep what networks have not told yet of what they were shown."""
+        for reader in self._readers:
+            self._keep(reader.network, reader.finish())
+
+    def _keep(self, network: Network, told: Iterable[tuple[Shown, Floats]]) -> None:
+        for shown, predictions in told:
+            self.n_read += 1
+            self._pending += [
+                Series(
+                    sequence=shown.sequence,
+                    key=shown.key,
+                    scale=shown.scale,
+                    method=network.method.name,
+                    label=label,
+                    seed=network.seed,
+                    weights=network.weights,
+                    precision=self._precision,
+                    delay_seconds=network.delay_seconds,
+                    every=self.every,
+                    values=predictions[:, k],
+                    loss=shown.channel.loss,
+                    burst=shown.channel.burst,
+                    loss_seed=shown.channel.seed,
+                    n_concealed=shown.n_concealed,
+                    n_damaged=shown.n_damaged,
+                )
+                for k, label in enumerate(network.labels)
+            ]
 
     def _truth(self, asked: Asked) -> list[Series]:
         """What the corpora say of all frames, of the labels that networks tell, as far as it is not there already."""
-        labels = dict.fromkeys(label for network, _ in self._networks for label in network.labels)
+        labels = dict.fromkeys(label for reader in self._readers for label in reader.network.labels)
         found = []
         for track in asked.tracks:
             with Corpus(track.corpus) as corpus:
@@ -248,6 +263,31 @@ class Evaluation:
         identity = hashlib.sha256(repr([_identity(each) for each in self._pending]).encode())
         write_predictions(folder / f"predictions-{identity.hexdigest()[:32]}.h5", self._pending)
         self._pending = []
+
+
+class _Reader:
+    """A network, and what it was shown and has not told of yet."""
+
+    def __init__(self, network: Network, predictor: Predictor) -> None:
+        self.network = network
+        self._predictor, self._telling = predictor, predictor.telling()
+        self._waiting: deque[Shown] = deque()
+
+    @property
+    def n_inferred(self) -> int:
+        return self._predictor.n_inferred
+
+    def show(self, group: Sequence[Showing]) -> Iterator[tuple[Shown, Floats]]:
+        """Show it more; gives what it has told of by then, in the order in which it was shown."""
+        self._waiting += [shown for shown, _ in group]
+        return self._of_waiting(self._telling.take(frames for _, frames in group))
+
+    def finish(self) -> Iterator[tuple[Shown, Floats]]:
+        """Gives what is left."""
+        return self._of_waiting(self._telling.finish())
+
+    def _of_waiting(self, told: Iterable[Floats]) -> Iterator[tuple[Shown, Floats]]:
+        return ((self._waiting.popleft(), predictions) for predictions in told)
 
 
 def _identity(told: Series) -> _Identity:

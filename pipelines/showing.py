@@ -1,4 +1,4 @@
-"""The frames of a sweep that networks are shown, in groups of one factor: never coded, decoded, and with losses.
+"""The frames of a sweep that networks are shown, in groups: never coded, decoded, and with losses.
 
 Frames are fetched a file of streams at a time, in the order in which these are handed over, while the sweep runs.
 """
@@ -30,12 +30,11 @@ _MOMENT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Shown:
-    """Frames of one sequence: never coded, decoded, or received with losses.
+    """What frames of one sequence are: never coded, decoded, or received with losses.
 
     Attributes
     ----------
-    sequence, key, scale : what they are; the key is `UNCODED` for frames that were never coded
-    frames : uint8, shape=(T, h, w): every so many of the sequence, from the first one on
+    sequence, key, scale : what was coded; the key is `UNCODED` for frames that were never coded
     channel : that the stream came through
     n_concealed, n_damaged : frames of the whole stream that were lost or did not come out, and that differ from those
         without losses
@@ -44,10 +43,13 @@ class Shown:
     sequence: str
     key: str
     scale: int
-    frames: Frames
     channel: Channel = INTACT
     n_concealed: int = 0
     n_damaged: int = 0
+
+
+Showing = tuple[Shown, Frames]
+"""What frames are, and these, uint8, shape=(T, h, w): every so many of the sequence, from the first one on."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ IsWanted = Callable[[str, str, int, Channel], bool]
 
 def shown_in_groups(
     asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decoder: DecoderProcess
-) -> Iterator[list[Shown]]:
-    """All that is asked for and wanted, in groups of one factor; errors below after all that came before them.
+) -> Iterator[list[Showing]]:
+    """All that is asked for and wanted, in groups; then an empty one; errors below after that.
 
     Parameters
     ----------
@@ -141,34 +143,33 @@ def shown_in_groups(
     StoreError
         If a corpus holds other frames than were coded, or a stream decodes to others than it did when it was stored.
     """
-    group: list[Shown] = []
+    group: list[Showing] = []
     failure: CodecsimError | None = None
     try:
-        for shown in _shown(asked, files, every, is_wanted, decoder):
-            if group and (shown is None or shown.scale != group[0].scale):
+        for showing in _shown(asked, files, every, is_wanted, decoder):
+            if showing is not None:
+                group.append(showing)
+            if group and (showing is None or sum(len(frames) for _, frames in group) >= n_frames):
                 yield group
                 group = []
-            if shown is not None:
-                group.append(shown)
-                if sum(len(each.frames) for each in group) >= n_frames:
-                    yield group
-                    group = []
     except CodecsimError as error:
         failure = error
     if group:
         yield group
+    yield []
     if failure:
         raise failure
 
 
 def _shown(
     asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoder: DecoderProcess
-) -> Iterator[Shown | None]:
-    for scale in sorted({1, *asked.scales}):
-        for track in asked.tracks:
-            if is_wanted(track.name, UNCODED, scale, INTACT):
-                frames = read_frames(track.corpus, track.name, track.digest)[::every]
-                yield Shown(track.name, UNCODED, scale, frames if scale == 1 else downscale(frames, scale))
+) -> Iterator[Showing | None]:
+    for track in asked.tracks:
+        wanted = [scale for scale in sorted({1, *asked.scales}) if is_wanted(track.name, UNCODED, scale, INTACT)]
+        if wanted:
+            frames = _one_in(every, read_frames(track.corpus, track.name, track.digest))
+            for scale in wanted:
+                yield Shown(track.name, UNCODED, scale), frames if scale == 1 else downscale(frames, scale)
     seen: set[tuple[str, str]] = set()
     for path in files:
         if path is None:
@@ -181,14 +182,14 @@ def _shown(
                 if identity in asked.streams and identity not in seen:
                     seen.add(identity)
                     channels = (INTACT, *asked.channels)
-                    wanted = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
-                    if wanted:
-                        yield from _received(sweep, row, wanted, every, decoder)
+                    through = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
+                    if through:
+                        yield from _received(sweep, row, through, every, decoder)
 
 
 def _received(
     sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decoder: DecoderProcess
-) -> Iterator[Shown]:
+) -> Iterator[Showing]:
     """The frames of a stream as they come out of each of some channels."""
     sequence, key = (str(sweep.column(name)[row]) for name in ("sequence", "key"))
     scale, n_bytes = int(sweep.column("scale")[row]), sweep.packet_table(row)["n_bytes"]
@@ -200,4 +201,9 @@ def _received(
             received = received_frames(sweep, row, is_lost, decoder.receive)
             frames, n_concealed = received.frames, int(received.is_concealed.sum())
         n_damaged = int((frames != whole).any((1, 2)).sum())
-        yield Shown(sequence, key, scale, frames[::every], channel, n_concealed, n_damaged)
+        yield Shown(sequence, key, scale, channel, n_concealed, n_damaged), _one_in(every, frames)
+
+
+def _one_in(every: int, frames: Frames) -> Frames:
+    """Every so many frames, which do not hold the others in memory."""
+    return frames if every == 1 else frames[::every].copy()

@@ -8,13 +8,16 @@ predictions agree to `TOLERANCE`, and where batches are always full, to the last
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate, groupby
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from codecsim.errors import UsageError
 from recognition.devices import Precision, arithmetic, get_device, is_out_of_memory
@@ -55,8 +58,9 @@ class Predictor:
     ) -> None:
         self._device = get_device(device)
         self._precision: Precision = precision
-        self._batch = BATCH[self._device.type] if batch is None else batch
-        if self._batch < 1:
+        self.batch = BATCH[self._device.type] if batch is None else batch
+        """Frames at once, now."""
+        if self.batch < 1:
             raise UsageError(f"batches of {batch} frames: 1 or more are allowed")
         self._pads = pads
         self._network = network.eval().to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -84,60 +88,105 @@ class Predictor:
     def stream(self, sequences: Iterable[Frames]) -> Iterator[Predictions]:
         """Predict from one sequence after another, in order, while a thread of its own fetches those to come.
 
-        Batches are filled across sequences as long as their frames have the same size. What fetching raises is raised
-        here.
+        Batches are filled across sequences. What fetching raises is raised here.
         """
-        waiting: list[tuple[npt.NDArray[np.intp], int]] = []
-        held: list[Frames] = []
-        told: list[Predictions] = []
+        telling = self.telling()
         for frames in _fetched(sequences):
-            first, index = _distinct(frames)
-            if held and first.shape[1:] != held[0].shape[1:]:
-                told.append(self._tell(np.concatenate(held)))
-                held.clear()
-            held.append(first)
-            waiting.append((index, len(first)))
-            n_held = sum(map(len, held))
-            if n_held >= self._batch:
-                block = np.concatenate(held)
-                whole = n_held // self._batch * self._batch
-                told.append(self._tell(block[:whole]))
-                held = [block[whole:]] if whole < n_held else []
-            yield from _finished(waiting, told)
-        if held:
-            told.append(self._tell(np.concatenate(held)))
-        yield from _finished(waiting, told)
+            yield from telling.take([frames])
+        yield from telling.finish()
 
-    def _tell(self, frames: Frames) -> Predictions:
-        """Predictions of frames that differ, in batches."""
-        self.n_inferred += len(frames)
+    def telling(self) -> "Telling":
+        """Predict from sequences that come now and then."""
+        return Telling(self)
+
+    def tell(self, frames: Sequence[Frames]) -> Predictions:
+        """Predict from frames of any sizes, shape=(n, h, w) each, one after another in batches: float32, shape=(N, K).
+
+        All of them go through the network, even those that repeat the one before.
+        """
+        blocks = [np.concatenate(list(same)) for _, same in groupby(frames, key=lambda each: each.shape[1:])]
+        n_frames = sum(map(len, blocks))
+        self.n_inferred += n_frames
         with torch.inference_mode(), arithmetic(self._precision, self._device):
             parts, start = [], 0
-            while start < len(frames):
+            while start < n_frames:
                 try:
-                    parts.append(self._infer(frames[start : start + self._batch]))
+                    parts.append(self._infer(_between(blocks, start, start + self.batch)))
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
                     self._halve(error)
                     continue
-                start += self._batch
+                start += self.batch
             return np.asarray(torch.cat(parts).float().cpu().numpy())
 
-    def _infer(self, frames: Frames) -> Tensor:
-        n_missing = self._batch - len(frames) if self._pads else 0
-        small = torch.from_numpy(np.pad(frames, ((0, n_missing), (0, 0), (0, 0))) if n_missing else frames)
-        if self._device.type == "cuda":
-            small = small.pin_memory().to(self._device, non_blocking=True)
-        predictions: Tensor = self._network(luma(enlarge(small)))
-        return predictions[: len(frames)]
+    def _infer(self, frames: Sequence[Frames]) -> Tensor:
+        """Predictions of one batch."""
+        enlarged = torch.cat([enlarge(self._placed(each)) for each in frames])
+        n_frames = len(enlarged)
+        if self._pads:
+            enlarged = functional.pad(enlarged, (0, 0, 0, 0, 0, self.batch - n_frames))
+        predictions: Tensor = self._network(luma(enlarged))
+        return predictions[:n_frames]
+
+    def _placed(self, frames: Frames) -> Tensor:
+        """Frames on the device."""
+        small = torch.from_numpy(frames)
+        return small.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else small
 
     def _halve(self, error: RuntimeError) -> None:
-        if self._batch == 1:
+        if self.batch == 1:
             raise UsageError(f"{self._device} has no memory for a single frame; take another device") from error
-        self._batch //= 2
+        self.batch //= 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+class Telling:
+    """Takes sequences, and gives their predictions in the same order, as soon as batches are full.
+
+    Batches are filled across sequences, whatever the size of their frames: they are enlarged before they are told.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._waiting: deque[tuple[npt.NDArray[np.intp], int]] = deque()
+        self._held: list[Frames] = []
+        self._told: Predictions | None = None
+
+    def take(self, sequences: Iterable[Frames]) -> Iterator[Predictions]:
+        """Sequences more, uint8, shape=(T, h, w) each; gives what is told, float32, shape=(T, K) each.
+
+        Raises
+        ------
+        UsageError
+            As `Predictor.__call__`.
+        """
+        for frames in sequences:
+            first, index = _distinct(frames)
+            self._held.append(first)
+            self._waiting.append((index, len(first)))
+        batch = self._predictor.batch
+        return self._finished(self._n_held // batch * batch)
+
+    def finish(self) -> Iterator[Predictions]:
+        """No more sequences come: gives what is left."""
+        return self._finished(self._n_held)
+
+    @property
+    def _n_held(self) -> int:
+        return sum(map(len, self._held))
+
+    def _finished(self, n_frames: int) -> Iterator[Predictions]:
+        """Tell of so many frames that are held; the sequences, from the first one on, of which all is told then."""
+        if n_frames:
+            now, self._held = _between(self._held, 0, n_frames), _between(self._held, n_frames, self._n_held)
+            told = self._predictor.tell(now)
+            self._told = told if self._told is None else np.concatenate([self._told, told])
+        while self._told is not None and self._waiting and len(self._told) >= self._waiting[0][1]:
+            index, n_distinct = self._waiting.popleft()
+            told, self._told = self._told[:n_distinct], self._told[n_distinct:]
+            yield told[index]
 
 
 def _distinct(frames: Frames) -> tuple[Frames, npt.NDArray[np.intp]]:
@@ -149,13 +198,11 @@ def _distinct(frames: Frames) -> tuple[Frames, npt.NDArray[np.intp]]:
     return frames[is_new], np.cumsum(is_new) - 1
 
 
-def _finished(waiting: list[tuple[npt.NDArray[np.intp], int]], told: list[Predictions]) -> Iterator[Predictions]:
-    """Sequences, from the first one on, all of whose frames are told; they are taken off both lists."""
-    while waiting and sum(map(len, told)) >= waiting[0][1]:
-        index, n_distinct = waiting.pop(0)
-        block = np.concatenate(told)
-        told[:] = [block[n_distinct:]]
-        yield block[:n_distinct][index]
+def _between(frames: Sequence[Frames], start: int, stop: int) -> list[Frames]:
+    """Those from `start` up to `stop`, counted over all; parts of none are left out."""
+    firsts = accumulate(map(len, frames), initial=0)
+    parts = (each[max(start - first, 0) : max(stop - first, 0)] for each, first in zip(frames, firsts, strict=False))
+    return [part for part in parts if len(part)]
 
 
 class _Fetching(threading.Thread):

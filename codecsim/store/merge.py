@@ -5,9 +5,9 @@ end the parts and what OUT already held become the new OUT in the same way. A ki
 batches in flight and nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from codecsim.store.schema import FEATURES
 from codecsim.store.sweep import Sweep, Table
 
 _COPY_BYTES = 2**26
+_OPEN_FILES = 16
+"""Rows of a sequence lie in a few parts, by turns: opening one takes as long as copying a thousand rows."""
+
 _ORDER = ("sequence", "codec", "options", "mode", "scale")
 _JOB = ("key", "sequence")
 _PREDICTION = ("sequence", "method", "label", "seed", "scale", "key", "loss", "burst", "loss_seed")
@@ -210,10 +213,23 @@ def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _runs(sources: Sequence[Path], source: npt.NDArray[np.intp], *extents: _Extent) -> Iterator[tuple[Sweep, int, int]]:
     """Ranges of rows that lie end to end in one source, each up to some 64 MB, so that they are copied at once."""
-    for index, same in groupby(_ranges(source, extents), key=lambda run: source[run[0]]):
-        with Sweep(sources[int(index)]) as sweep:
-            for start, stop in same:
-                yield sweep, start, stop
+    opened: dict[int, Sweep] = {}  # least recently used first
+    with ExitStack() as stack:
+        stack.callback(lambda: _close(opened.values()))
+        for start, stop in _ranges(source, extents):
+            index = int(source[start])
+            if index in opened:
+                opened[index] = opened.pop(index)
+            else:
+                if len(opened) == _OPEN_FILES:
+                    opened.pop(next(iter(opened))).close()
+                opened[index] = Sweep(sources[index])
+            yield opened[index], start, stop
+
+
+def _close(sweeps: Iterable[Sweep]) -> None:
+    for sweep in sweeps:
+        sweep.close()
 
 
 def _ranges(source: npt.NDArray[np.intp], extents: Sequence[_Extent]) -> Iterator[tuple[int, int]]:

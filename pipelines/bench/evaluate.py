@@ -13,10 +13,11 @@ import torch
 
 from codecsim import sweep as encode
 from codecsim.corpus import Corpus, CorpusWriter
+from codecsim.simulator import DEFAULT_QP
 from codecsim.sources.demo import unpack_demo
 from pipelines.bench.infer import alone
 from pipelines.bench.memory import CAN_WATCH, watched
-from pipelines.bench.timing import alternated, seconds
+from pipelines.bench.timing import alternated, spent
 from pipelines.bench.work import setting
 from pipelines.evaluation import Evaluation
 from pipelines.networks import Network
@@ -31,10 +32,13 @@ from recognition.training import weights_path
 
 _METHOD = "joint-4"
 _SIDE = 24
-_EVERY = {"cpu": 8, "cuda": 1}
-_QPS = {"cpu": (24, 32), "cuda": (18, 22, 26, 30, 34, 38)}
-_MANY = 200
-_FRAMES_OF_MANY = 100
+_QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
+"""What `codecsim sweep` makes of the demo at one factor; of a GPU, which is shown every frame, a quarter."""
+
+_SEQUENCES = (1, 20, 200)
+"""A single one is encoded before a network sees a frame: of 20, some are encoded, decoded and recognised at once."""
+
+_FRAMES_OF_EACH = 100
 
 
 def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:
@@ -54,7 +58,7 @@ def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precis
     grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": _QPS[device.type], "workers": 1}
 
     def evaluation(out: Path) -> Evaluation:
-        return Evaluation(out, [reader], every=_EVERY[device.type], device=str(device), precision=precision, force=True)
+        return Evaluation(out, [reader], device=str(device), precision=precision, force=True)
 
     def end_to_end(out: Path) -> None:
         out.unlink(missing_ok=True)
@@ -62,36 +66,40 @@ def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precis
 
     out = folder / "sweep.h5"
     encode("demo", out=out, **grid)
-    counted = read_streams(out, lambda scales: evaluation(out)).n_inferred
+    first = read_streams(out, lambda scales: evaluation(out))
+    counted = first.n_inferred
     small = np.random.default_rng(0).integers(0, 256, (counted, _SIDE, _SIDE), np.uint8)
     ready = luma(enlarge(torch.from_numpy(small).to(device))).contiguous(memory_format=torch.channels_last)
     batches = torch.split(ready, BATCH[device.type])
     taken = alternated(
         rounds,
-        partial(seconds, partial(read_streams, out, lambda scales: evaluation(out))),
-        partial(seconds, partial(alone, network, batches, precision, device)),
-        partial(seconds, partial(end_to_end, folder / "whole.h5")),
-    )
-    ours, whole = (median(each[index] for each in taken) for index in (0, 2))
-    to_bare, whole_to_bare = (median(each[1] / each[index] for each in taken) for index in (0, 2))
-    yield (
-        f"{precision}: {counted / ours:.0f} frames/s from streams to predictions that are stored, {to_bare:.2f} × the "
-        "bare network"
+        partial(spent, partial(read_streams, out, lambda scales: evaluation(out))),
+        partial(spent, partial(alone, network, batches, precision, device)),
+        partial(spent, partial(end_to_end, folder / "whole.h5")),
     )
     yield (
-        f"{precision}, end to end, encoding too: {counted / whole:.0f} frames/s, {whole_to_bare:.2f} × the bare network"
+        f"{precision}: {counted} frames that differ, of {first.n_read} sequences and streams of which one frame in "
+        f"{first.every} is shown"
     )
+    for index, what in ((0, "from streams to predictions that are stored"), (2, "end to end, encoding too")):
+        rate = counted / median(each[index].wall for each in taken)
+        to_bare = median(each[1].wall / each[index].wall for each in taken)
+        line = f"{precision}, {what}: {rate:.0f} frames/s, {to_bare:.2f} × the bare network"
+        if device.type == "cpu":
+            share = median(each[1].processor / each[index].processor for each in taken)
+            line += f", which alone takes {share:.0%} of the processor time"
+        yield line
 
 
 def _memory(folder: Path, variant: Variant) -> str:
-    """Peak memory of sweeps of one sequence, and of many, that a network reads."""
+    """Peak memory of sweeps of one sequence, and of more and more, that a network reads."""
     if not CAN_WATCH:
         return "left out: needs Linux's /proc"
     method, peaks = get_method(_METHOD), []
     provenance = {"method": _METHOD, "variant": variant, "labels": ["valence"], "trained_on": list(method.trained_on)}
     settings = {"sr_scale": method.sr_scale, "settings": {"seed": 0, "delay_seconds": 0.0}}
     save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
-    for number in (1, _MANY):
+    for number in _SEQUENCES:
         corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
         _repeated(corpus, number)
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
@@ -100,10 +108,8 @@ def _memory(folder: Path, variant: Variant) -> str:
         status, peak = watched([*command, *grid, *networks])
         if status:
             return f"the sweep failed with status {status}"
-        peaks.append(peak["pss"] / 1e6)
-    return (
-        f"{peaks[0]:.0f} MB at most for 1 sequence of {_FRAMES_OF_MANY} frames, {peaks[1]:.0f} MB for {_MANY} of them"
-    )
+        peaks.append(f"{peak['pss'] / 1e6:.0f} MB for {number}")
+    return f"at most {', '.join(peaks)} sequences of {_FRAMES_OF_EACH} frames"
 
 
 def _repeated(path: Path, number: int) -> None:
@@ -115,7 +121,7 @@ def _repeated(path: Path, number: int) -> None:
     with Corpus(demo) as corpus:
         name = corpus.sequences()[0].name
         frames, said = (
-            read(name)[:_FRAMES_OF_MANY] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
+            read(name)[:_FRAMES_OF_EACH] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
         )
     with CorpusWriter(path) as writer:
         for index in range(number):

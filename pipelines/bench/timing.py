@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import av
+
+Measured = TypeVar("Measured")
 
 
 def interleaved(ours: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
@@ -18,7 +21,7 @@ def interleaved(ours: Callable[[], object], other: Callable[[], object], rounds:
     return statistics.median(a / b for a, b in taken), statistics.median(own), statistics.median(others)
 
 
-def alternated(rounds: int, *measures: Callable[[], float]) -> list[tuple[float, ...]]:
+def alternated(rounds: int, *measures: Callable[[], Measured]) -> list[tuple[Measured, ...]]:
     """What each measure gives in every round, after a warm-up of each: shape=(rounds, measures)."""
     return [tuple(measure() for measure in measures) for _ in range(rounds + 1)][1:]
 
@@ -28,6 +31,20 @@ def seconds(function: Callable[[], object]) -> float:
     started = time.perf_counter()
     function()
     return time.perf_counter() - started
+
+
+class Spent(NamedTuple):
+    """What a call took, in seconds: by the clock, and of the processor, all threads and ended children included."""
+
+    wall: float
+    processor: float
+
+
+def spent(function: Callable[[], object]) -> Spent:
+    """What one call takes."""
+    before = sum(os.times()[:4])
+    wall = seconds(function)
+    return Spent(wall, sum(os.times()[:4]) - before)
 
 
 def machine() -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from codecsim.channel import channel
 from codecsim.errors import StoreError
 from codecsim.parts import parts_folder
+from codecsim.store import merge as merge_module
 from codecsim.store.merge import finished_jobs, merge, update_measures
 from codecsim.store.records import Series, write_part, write_predictions
 from codecsim.store.schema import PREDICTION_COLUMNS, STREAM_COLUMNS
@@ -79,6 +80,38 @@ def test_any_parts_merge_to_the_newest_of_each(
         assert sweep.packets(0) == [b"abc"]
         assert sweep.n_predicted == sum(map(len, expected.values()))
     assert not [problem for problem in verify(out) if "predict" in problem.what]
+
+
+@pytest.mark.parametrize(("most", "n_openings"), [(1, 12), (2, 12), (3, 3)])
+def test_parts_whose_rows_come_by_turns_stay_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, n_openings: int
+) -> None:
+    """Three parts, each of one frame of each of four people."""
+    folder, opened, now_open = parts_folder(tmp_path / "sweep.h5"), [], set()
+
+    class Watched(Sweep):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            opened.append(path.stem)
+            now_open.add(self)
+            assert len(now_open) <= most
+
+        def close(self) -> None:
+            super().close()
+            now_open.discard(self)
+
+    write_part(folder / "streams.h5", records([("a", 3, 18, [b"abc"])]))
+    told = {(name, "", scale, "all", "valence", 0): [float(scale)] for name in "abcd" for scale in (1, 2, 3)}
+    for scale in (1, 2, 3):
+        write_predictions(
+            folder / f"{scale}.h5", [series(each, values) for each, values in told.items() if each[2] == scale]
+        )
+    monkeypatch.setattr(merge_module, "_OPEN_FILES", most)
+    monkeypatch.setattr(merge_module, "Sweep", Watched)
+    merge(tmp_path / "sweep.h5", folder, {})
+    assert predictions_in(tmp_path / "sweep.h5") == told
+    assert len(opened) == 4 + 1 + n_openings  # what rows there are is read first, then the stream
+    assert not now_open
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.bench import evaluate, infer, timing, train, work
+from pipelines.evaluation import EVERY
 from recognition.devices import Precision, precisions_of
 from recognition.networks import SRFCN, VARIANTS, ValenceCNN
 from recognition.schedules import SCHEDULES
@@ -81,19 +82,20 @@ def test_train_measures_both_networks() -> None:
 
 @pytest.mark.usefixtures("_small")
 def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(evaluate._EVERY, "cpu", 160)
+    monkeypatch.setitem(EVERY, "cpu", 160)
     monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
-    monkeypatch.setattr(evaluate, "_MANY", 2)
-    monkeypatch.setattr(evaluate, "_FRAMES_OF_MANY", 50)
+    monkeypatch.setattr(evaluate, "_SEQUENCES", (1, 2))
+    monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 50)
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
-    machine, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
+    machine, sizes, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
     assert machine.startswith("machine: ")
-    rate = r"\d+ frames/s"
     assert re.fullmatch(
-        rf"fp32: {rate} from streams to predictions that are stored, \d\.\d\d × the bare network", reading
+        r"fp32: \d+ frames that differ, of \d+ sequences and streams of which one frame in 160 is shown", sizes
     )
-    assert re.fullmatch(rf"fp32, end to end, encoding too: {rate}, \d\.\d\d × the bare network", whole)
-    assert re.fullmatch(r"memory: \d{3,4} MB at most for 1 sequence of 50 frames, \d{3,4} MB for 2 of them", memory)
+    for what, line in (("from streams to predictions that are stored", reading), ("end to end, encoding too", whole)):
+        rate = r"\d+ frames/s, \d\.\d\d × the bare network"
+        assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
+    assert re.fullmatch(r"memory: at most \d{3,4} MB for 1, \d{3,4} MB for 2 sequences of 50 frames", memory)
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])

@@ -21,16 +21,18 @@ from codecsim.corpus import Corpus
 from codecsim.decode import decode
 from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.grid import Job
+from codecsim.jobs import read_frames
 from codecsim.parts import parts_folder
 from codecsim.scaling import downscale
 from codecsim.store import Sweep
 from codecsim.store.merge import part_files
 from codecsim.store.verify import verify
 from pipelines.evaluation import Evaluation
+from pipelines.networks import Network
 from pipelines.readings import UNCODED, Readings
-from pipelines.showing import Shown
+from pipelines.showing import Asked, Files, Showing, shown_in_groups
 from pipelines.sweep import Readers, evaluate, sweep
-from recognition.inference import TOLERANCE, Predictor
+from recognition.inference import TOLERANCE, Predictor, Telling
 from recognition.methods import get_method
 from recognition.models import load_model
 from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, SMALL_HR, save_small, valence, write_corpus
@@ -195,16 +197,16 @@ class PatienceError(Exception):
 
 def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Let inference end with an error after so many streams, and let every stream be kept as soon as it is read."""
-    whole, left = Predictor.stream, [after]
+    whole, left = Telling._finished, [after]
 
-    def stream(self: Predictor, sequences: Any) -> Iterator[npt.NDArray[np.float32]]:
-        for told in whole(self, sequences):
+    def finished(self: Telling, n_frames: int) -> Iterator[npt.NDArray[np.float32]]:
+        for told in whole(self, n_frames):
             left[0] -= 1
             if left[0] < 0:
                 raise PatienceError("out of patience")
             yield told
 
-    monkeypatch.setattr(Predictor, "stream", stream)
+    monkeypatch.setattr(Telling, "_finished", finished)
     monkeypatch.setattr("pipelines.evaluation._SAVE_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 1})
 
@@ -344,6 +346,75 @@ def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
 
+def test_batches_are_filled_across_streams_and_factors(
+    corpus: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown to one network: 18 HR frames, 36 LR frames, and 72 of streams, some of which repeat."""
+    out, infer, sizes = tmp_path / "sweep.h5", Predictor._infer, []
+    codecsim.sweep(corpus, out=out, **GRID)
+
+    def counted(self: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> Any:
+        sizes.append(sum(map(len, frames)))
+        return infer(self, frames)
+
+    monkeypatch.setattr(Predictor, "_infer", counted)
+    monkeypatch.setattr(Network, "reads", lambda self, scale: True)
+    monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 5})
+    evaluation = evaluate(out, readers(models, SMALL_3))
+    assert evaluation.n_read == 3 * (3 + 4)
+    assert sum(sizes) == evaluation.n_inferred > 64
+    assert set(sizes[:-1]) == {32}
+
+
+def showings(corpus: Path, out: Path, every: int) -> list[list[Showing]]:
+    """Groups of all frames of a sweep."""
+    with Sweep(out) as opened, Corpus(corpus) as tracks:
+        streams = zip(opened.column("sequence").tolist(), opened.column("key").tolist(), strict=True)
+        asked = Asked(tuple(tracks.sequences()), frozenset(streams), (3, 4))
+    files = Files()
+    files.put(out)
+    files.close()
+    return list(
+        shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decode=decode),
+    )
+
+
+@pytest.mark.parametrize("every", [1, 5, 100])
+def test_frames_that_wait_do_not_hold_others_in_memory(
+    undisturbed: Path, corpus: Path, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_read = 0
+
+    def counted(*named: Any) -> npt.NDArray[np.uint8]:
+        nonlocal n_read
+        n_read += 1
+        return read_frames(*named)
+
+    monkeypatch.setattr("pipelines.showing.read_frames", counted)
+    groups = showings(corpus, undisturbed, every)
+    shown = [showing for group in groups for showing in group]
+    assert len(shown) == 3 * (1 + 2 + 4)
+    assert n_read == 3
+    assert groups[-1] == []
+    assert all(groups[:-1])
+    for _, frames in shown:
+        owner = frames if frames.base is None else frames.base
+        assert len(frames) == -(-N_FRAMES // every)
+        assert owner.nbytes == frames.nbytes
+
+
+def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
+    undisturbed: Path, models: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copy(undisturbed, tmp_path / "sweep.h5"))
+    with h5py.File(out, "r+") as file:
+        digests = file["streams/decoded_sha256"]
+        digests[-1] = b"0" * 64  # the last stream that is read: of cy, s = 4, QP 36
+    with pytest.raises(StoreError, match="cy_1/x264/s4/qp36 decodes to other frames"):
+        evaluate(out, readers(models, force=True))
+    assert sum(len(predictions_in(part)) for part in part_files(parts_folder(out))) == 27 - 1
+
+
 def test_nothing_is_overwritten_where_each_group_is_kept_at_once(
     undisturbed: Path, corpus: Path, models: Path, tmp_path: Path
 ) -> None:
@@ -380,7 +451,7 @@ def test_one_interrupt_keeps_and_merges_what_is_read(
     codecsim.sweep(corpus, out=out, **GRID)
     read = Evaluation._read
 
-    def interrupted(self: Evaluation, group: list[Shown]) -> None:
+    def interrupted(self: Evaluation, group: list[Showing]) -> None:
         read(self, group)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.5)  # the main thread looks every 0.2 s

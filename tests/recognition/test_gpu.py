@@ -80,7 +80,7 @@ def test_memory_that_does_not_hold_a_batch_halves_it() -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
-    assert predictor._batch < 4096
+    assert predictor.batch < 4096
     np.testing.assert_allclose(found[: len(FRAMES)], wanted, rtol=0, atol=TOLERANCE["fp32"])
 
 

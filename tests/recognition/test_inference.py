@@ -113,13 +113,21 @@ def test_where_batches_are_filled_up_predictions_are_the_same_to_the_last_bit() 
     close(wanted, Predictor(network, batch=10)(frames))
 
 
+def test_frames_of_other_sizes_in_a_batch_change_no_bit() -> None:
+    network, sequences = ValenceCNN(variant="paper"), [noise(2), noise(3, 32), noise(1, 96), noise(2, 32), noise(1)]
+    predictor = Predictor(network, batch=4, pads=True)
+    for told, frames in zip(predictor.stream(sequences), sequences, strict=True):
+        assert np.array_equal(told, predictor(frames))
+
+
 def test_what_fills_a_batch_up_is_told_of_nobody() -> None:
-    """Frames of another size end a batch that is not full, and others follow it."""
+    """After each sequence a batch ends that is not full, and others follow it."""
     network = Watched()
-    sequences = [noise(3), noise(5, 32), noise(2), noise(6, 32)]
-    told = list(Predictor(network, batch=4, pads=True).stream(sequences))
-    for found, frames in zip(told, sequences, strict=True):
+    telling = Predictor(network, batch=4, pads=True).telling()
+    for frames in (noise(3), noise(5, 32), noise(2), noise(6, 32)):
+        [found] = [*telling.take([frames]), *telling.finish()]
         close(found, expected(network, frames))
+    assert network.sizes == [4, *[1] * 3, 4, 4, *[1] * 5, 4, *[1] * 2, 4, 4, *[1] * 6]
 
 
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
@@ -192,8 +200,26 @@ def test_a_stream_gives_every_sequence_in_order_as_if_it_were_alone(batch: int) 
 
 def test_batches_are_filled_across_sequences() -> None:
     network = Watched()
-    list(Predictor(network, batch=8).stream(noise(3) for _ in range(10)))
+    list(Predictor(network, batch=8).stream(noise(3, side) for side in (24, 24, 32, 96, 24) * 2))
     assert network.sizes == [8, 8, 8, 6]
+
+
+def test_sequences_are_told_of_as_soon_as_batches_are_full() -> None:
+    """Of 3, 2 (shown as 4) and 6 frames in batches of 4."""
+    network = Watched()
+    telling, parts = Predictor(network, batch=4).telling(), [noise(3), noise(2)[[0, 0, 1, 1]], noise(6)]
+    assert list(telling.take(parts[:1])) == []
+    assert network.sizes == []
+    told = list(telling.take(parts[1:2]))
+    assert (len(told), network.sizes) == (1, [4])
+    told += telling.take(parts[2:])
+    assert (len(told), network.sizes) == (2, [4, 4])
+    assert list(telling.take([])) == []
+    told += telling.finish()
+    assert network.sizes == [4, 4, 3]
+    assert list(telling.finish()) == []
+    for found, frames in zip(told, parts, strict=True):
+        close(found, expected(network, frames))
 
 
 def test_a_stream_of_nothing_gives_nothing() -> None:
