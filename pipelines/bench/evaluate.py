@@ -19,7 +19,7 @@ from pipelines.bench.infer import alone
 from pipelines.bench.memory import CAN_WATCH, watched
 from pipelines.bench.timing import alternated, spent
 from pipelines.bench.work import setting
-from pipelines.evaluation import Evaluation
+from pipelines.evaluation import EVERY, Evaluation
 from pipelines.networks import Network
 from pipelines.sweep import read_streams
 from recognition.devices import Precision, get_device
@@ -35,6 +35,9 @@ _SIDE = 24
 _QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
 """What `codecsim sweep` makes of the demo at one factor; of a GPU, which is shown every frame, a quarter."""
 
+_FEW, _FEW_QPS = 3, (24,)
+"""On the CPU, every frame of few streams is shown, too: then nothing is decoded in vain."""
+
 _SEQUENCES = (1, 20, 200)
 """A single one is encoded before a network sees a frame: of 20, some are encoded, decoded and recognised at once."""
 
@@ -47,25 +50,41 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
     yield setting(place)
     with TemporaryDirectory() as name:
         folder = Path(name)
+        few = folder / "few.h5"
+        _repeated(few, _FEW)
         for precision in precisions:
-            yield from _speed(folder, rounds, device=place, precision=precision, variant=variant)
+            speed = partial(_speed, folder, rounds, device=place, precision=precision, variant=variant)
+            yield from speed("demo", _QPS[place.type], EVERY[place.type])
+            if place.type == "cpu":
+                yield from speed(few, _FEW_QPS, 1)
         yield f"memory: {_memory(folder, variant)}"
 
 
-def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precision, variant: Variant) -> Iterator[str]:
+def _speed(
+    folder: Path,
+    rounds: int,
+    corpus: str | Path,
+    qps: Sequence[float],
+    every: int,
+    *,
+    device: torch.device,
+    precision: Precision,
+    variant: Variant,
+) -> Iterator[str]:
     network = ValenceCNN(variant=variant)
     reader = Network(get_method(_METHOD), 0, ("valence",), "0" * 64, 0.0, network)
-    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": _QPS[device.type], "workers": 1}
+    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": qps, "workers": 1}
 
     def evaluation(out: Path) -> Evaluation:
-        return Evaluation(out, [reader], device=str(device), precision=precision, force=True)
+        return Evaluation(out, [reader], every=every, device=str(device), precision=precision, force=True)
 
     def end_to_end(out: Path) -> None:
         out.unlink(missing_ok=True)
-        encode("demo", out=out, follower=evaluation(out).follow, **grid)
+        encode(corpus, out=out, follower=evaluation(out).follow, **grid)
 
     out = folder / "sweep.h5"
-    encode("demo", out=out, **grid)
+    out.unlink(missing_ok=True)
+    encode(corpus, out=out, **grid)
     first = read_streams(out, lambda scales: evaluation(out))
     counted = first.n_inferred
     small = np.random.default_rng(0).integers(0, 256, (counted, _SIDE, _SIDE), np.uint8)
@@ -79,7 +98,7 @@ def _speed(folder: Path, rounds: int, *, device: torch.device, precision: Precis
     )
     yield (
         f"{precision}: {counted} frames that differ, of {first.n_read} sequences and streams of which one frame in "
-        f"{first.every} is shown"
+        f"{every} is shown"
     )
     for index, what in ((0, "from streams to predictions that are stored"), (2, "end to end, encoding too")):
         rate = counted / median(each[index].wall for each in taken)

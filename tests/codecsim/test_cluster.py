@@ -53,7 +53,7 @@ def here(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[s
     return streams(out)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def threads() -> Iterator[str]:
     """A cluster of two workers in this process: their functions can be changed. Its address."""
     with (

@@ -56,7 +56,7 @@ def test_a_decoder_does_not_outlive_a_process_that_is_killed_alone() -> None:
     with waiting() as process:
         process.kill()
         process.wait()
-        wait_for(lambda: not decoders_of(process), "the end of the decoder", timeout=5)
+        wait_for(lambda: not decoders_of(process), "the end of the decoder", timeout=20)
 
 
 @needs_proc
@@ -66,7 +66,7 @@ def test_an_interrupt_is_for_the_process_that_waits_and_not_for_its_decoder() ->
         time.sleep(0.2)
         assert process.poll() is None
         signal_group(process, signal.SIGINT)
-        said = ended(process, timeout=5)
+        said = ended(process, timeout=20)
         assert decoders_of(process) == []
     assert said.exit_code == -signal.SIGINT
     assert said.stderr.count("Traceback") == 1

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="wa
 _SEQUENCES = 4
 _N_JOBS = _SEQUENCES * N_JOBS_A_SEQUENCE
 _N_PARTS = _SEQUENCES * 2  # batches of 8 jobs, each of 100 frames
-_KILLS = int(os.environ.get("CODECSIM_TEST_KILLS", "12"))
+_KILLS = int(os.environ.get("CODECSIM_TEST_KILLS", "6"))
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command takes up where it stopped.\n"
 _ENDING = "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
 

@@ -84,18 +84,20 @@ def test_train_measures_both_networks() -> None:
 def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EVERY, "cpu", 160)
     monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
-    monkeypatch.setattr(evaluate, "_SEQUENCES", (1, 2))
-    monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 50)
+    monkeypatch.setattr(evaluate, "_SEQUENCES", (1,))
+    monkeypatch.setattr(evaluate, "_FEW", 1)
+    monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 12)
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
-    machine, sizes, reading, whole, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
+    machine, *speeds, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
     assert machine.startswith("machine: ")
-    assert re.fullmatch(
-        r"fp32: \d+ frames that differ, of \d+ sequences and streams of which one frame in 160 is shown", sizes
-    )
-    for what, line in (("from streams to predictions that are stored", reading), ("end to end, encoding too", whole)):
-        rate = r"\d+ frames/s, \d\.\d\d × the bare network"
-        assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
-    assert re.fullmatch(r"memory: at most \d{3,4} MB for 1, \d{3,4} MB for 2 sequences of 50 frames", memory)
+    for every, (sizes, *rates) in ((160, speeds[:3]), (1, speeds[3:])):
+        of = rf"\d+ sequences and streams of which one frame in {every} is shown"
+        assert re.fullmatch(rf"fp32: \d+ frames that differ, of {of}", sizes)
+        said = ("from streams to predictions that are stored", "end to end, encoding too")
+        for what, line in zip(said, rates, strict=True):
+            rate = r"\d+ frames/s, \d\.\d\d × the bare network"
+            assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
+    assert re.fullmatch(r"memory: at most \d{3,4} MB for 1 sequences of 12 frames", memory)
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])

@@ -19,6 +19,7 @@ from codecsim.channel import INTACT, Channel, channel
 from codecsim.concealment import receive
 from codecsim.corpus import Corpus
 from codecsim.decode import decode
+from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
@@ -374,9 +375,8 @@ def showings(corpus: Path, out: Path, every: int) -> list[list[Showing]]:
     files = Files()
     files.put(out)
     files.close()
-    return list(
-        shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decode=decode),
-    )
+    with DecoderProcess() as decoder:
+        return list(shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decoder=decoder))
 
 
 @pytest.mark.parametrize("every", [1, 5, 100])
@@ -408,11 +408,11 @@ def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
 ) -> None:
     out = Path(shutil.copy(undisturbed, tmp_path / "sweep.h5"))
     with h5py.File(out, "r+") as file:
-        digests = file["streams/decoded_sha256"]
-        digests[-1] = b"0" * 64  # the last stream that is read: of cy, s = 4, QP 36
-    with pytest.raises(StoreError, match="cy_1/x264/s4/qp36 decodes to other frames"):
-        evaluate(out, readers(models, force=True))
-    assert sum(len(predictions_in(part)) for part in part_files(parts_folder(out))) == 27 - 1
+        last = np.flatnonzero(file["streams/scale"][:] == 3)[-1]
+        file["streams/decoded_sha256"][last] = b"0" * 64
+    with pytest.raises(StoreError, match="cy_1/x264/s3/qp36 decodes to other frames"):
+        evaluate(out, readers(models, SMALL_3, seeds=(1,)))
+    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1 + 2) - 1
 
 
 def test_nothing_is_overwritten_where_each_group_is_kept_at_once(
