@@ -35,7 +35,7 @@ _SIDE = 24
 _QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
 """What `codecsim sweep` makes of the demo at one factor; of a GPU, which is shown every frame, a quarter."""
 
-_FEW, _FEW_QPS = 3, (24,)
+_FEW, _FEW_QPS = 6, (24,)
 """On the CPU, every frame of few streams is shown, too: then nothing is decoded in vain."""
 
 _SEQUENCES = (1, 20, 200)
