@@ -127,7 +127,7 @@ def running(*arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
         [sys.executable, "-m", "distributed.cli." + str(arguments[0]), *map(str, arguments[1:])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s"},
         start_new_session=True,
     )
     try:
