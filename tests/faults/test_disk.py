@@ -106,6 +106,20 @@ def test_an_out_that_cannot_be_merged(corpus: Path, tmp_path: Path) -> None:
     assert verify(out) == []
 
 
+def test_a_disk_that_may_only_be_read_is_told_before_any_work(corpus: Path, tiny_disk: Path) -> None:
+    out = tiny_disk / "sweep.h5"
+    grid = ("--scales", "4", "--no-plot", "--qp")
+    program("sweep", corpus, "--out", out, *grid, "30", exit_code=0)
+    before = out.read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    for path in (out, tiny_disk / "other.h5"):
+        said = program("sweep", corpus, "--out", path, *grid, "30,40", exit_code=1)
+        assert refusal(said) == f"cannot write beside {path}: Read-only file system; name another file with --out"
+        assert names(tiny_disk) == ["sweep.h5"]
+    assert out.read_bytes() == before
+    assert verify(out) == []
+
+
 def test_measures_that_cannot_be_stored(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep.h5"
     grid = ("--scales", "3", "--qp", "20", "--no-plot")
