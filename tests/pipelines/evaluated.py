@@ -1,0 +1,53 @@
+"""What tests of evaluation share: the sweep, its readers, what a network tells alone, and one that breaks off."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from codecsim.channel import channel
+from pipelines.sweep import Readers
+from recognition.inference import TOLERANCE, Predictor, Telling
+from recognition.methods import get_method
+from recognition.models import load_model
+from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR
+
+GRID: dict[str, Any] = {"scales": [3, 4], "qp": [24, 36], "workers": 1}
+NAMES = (SMALL_HR, SMALL_3, SMALL_4)
+LOSSES = (channel(0.1), channel(0.3))
+
+
+def readers(models: Path, *names: str, **options: Any) -> Readers:
+    return Readers(**{"names": names or NAMES, "models": models, "seeds": (0,), "device": "cpu", "every": 2} | options)
+
+
+def predictor(models: Path, name: str, seed: int = 0) -> Predictor:
+    path = models / f"{name.replace(':', '.')}.seed{seed}.safetensors"
+    return Predictor(load_model(path, method=get_method(name)).network, device="cpu")
+
+
+def close(told: Sequence[float], alone: npt.NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(told, alone[:, 0], rtol=0, atol=TOLERANCE["fp32"])
+
+
+class PatienceError(Exception):
+    """What a network raises after some frames."""
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let inference end with an error after so many streams, and let every stream be kept as soon as it is read."""
+    whole, left = Telling._finished, [after]
+
+    def finished(self: Telling, n_frames: int) -> Iterator[npt.NDArray[np.float32]]:
+        for told in whole(self, n_frames):
+            left[0] -= 1
+            if left[0] < 0:
+                raise PatienceError("out of patience")
+            yield told
+
+    monkeypatch.setattr(Telling, "_finished", finished)
+    monkeypatch.setattr("pipelines.evaluation._SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 1})
