@@ -152,9 +152,11 @@ def test_at_a_fifth_of_the_rate_a_fifth_of_the_frames_show_the_same_minute(tmp_p
         prepare_synthetic(out, subjects=(1, 0, 0), n_frames=n_frames, fps=fps, workers=1)
         with Corpus(out) as opened:
             assert opened.sequence("train_1").fps == fps
-            shown.append((opened.labels("train_1", "valence_truth"), opened.series("train_1", "units")[0]))
-    (often, units), (rarely, few_units) = shown
+            pose, units = (opened.series("train_1", name)[0] for name in ("pose", "units"))
+            shown.append((opened.labels("train_1", "valence_truth"), pose, units))
+    (often, turned, units), (rarely, few_turned, few_units) = shown
     assert rarely == pytest.approx(often[::5], abs=1e-6)
+    assert few_turned == pytest.approx(turned[::5], abs=0.1)
     mouth = [k for k, name in enumerate(load_pack().unit_names) if name.startswith("mouthSmile")]
     assert few_units[:, mouth] == pytest.approx(units[::5, mouth], abs=0.02)
 
