@@ -186,12 +186,13 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
 def table1(corpus: Path | None, out: Path, **given: Any) -> None:
     """Train and compare all methods of Cheng et al. 2017 on CORPUS, as in their Table 1, with intervals.
 
-    Writes table1.md, table1.csv, the networks and what they told to OUT. Trains what is missing; a run that was stopped
-    goes on. Without CORPUS, the table is made again of what networks told before, as OUT/predictions keeps it.
+    Writes table1.md, .csv and .png, the networks and what they told to OUT. Trains what is missing; a run that was
+    stopped goes on. Without CORPUS, the table is made again of what networks told before, as OUT/predictions keeps it.
     """
     from pipelines.comparison import compare_kept, compare_methods
     from pipelines.console import note, progress_bar, say
     from pipelines.table1 import as_csv, as_markdown, as_text, summarise
+    from pipelines.table1_figure import plot_table1
     from recognition.methods import methods as members
     from recognition.training import Trainer
 
@@ -215,6 +216,7 @@ def table1(corpus: Path | None, out: Path, **given: Any) -> None:
     for name, text in (("table1.md", as_markdown(summary, sys.argv[1:])), ("table1.csv", as_csv(summary))):
         _write(out / name, text)
         say(f"{out / name}")
+    say(f"{plot_table1(summary, out / 'table1.png')[0]}")
 
 
 def look_here_for_modules() -> None:

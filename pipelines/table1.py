@@ -1,7 +1,7 @@
 """Table 1 of Cheng et al. 2017: RMSE, CC and CCC of every method at every factor, and what each step of a method gains.
 
-Means are over seeds, ± half of their 95 % interval (Student's t): how much training at random matters. Intervals of
-differences draw subjects and seeds anew: how much the people matter, too.
+Means are over seeds, ± half of their 95 % interval (Student's t): how much training at random matters; of one seed the
+interval is over subjects. Intervals of differences draw subjects and seeds anew: how much the people matter, too.
 """
 
 import csv
@@ -38,6 +38,10 @@ _PAIRS = (
 )
 """What the paper claims (joint over LR and non-joint, OA over dedicated), and what its controls take apart."""
 
+
+_SEEDS_TOLD = "Means over seeds ± half of their 95 % interval (Student's t)"
+_SUBJECTS_TOLD = "One seed; 95 % intervals over subjects in brackets"
+"""What stands beside a number in the table."""
 
 _GAINS = ["s", "a − b", "CCC", "95 % interval", "a better in", "within subjects", "95 % interval", "a better in"]
 
@@ -159,7 +163,7 @@ def as_markdown(summary: Summary, arguments: Sequence[str]) -> str:
         f"seeds {', '.join(map(str, compared.seeds))}; {'; '.join(compared.hardware)}; "
         f"table made with {_versions()}.",
         "",
-        "Means over seeds ± half of their 95 % interval (Student's t); **best** of each row, HR apart. All recordings "
+        f"{_SEEDS_TOLD if len(compared.seeds) > 1 else _SUBJECTS_TOLD}; **best** of each row, HR apart. All recordings "
         f"concatenated, {'post-processed as listed below' if chains else 'no post-processing'}; within: each subject's "
         "mean taken off.",
     ]
@@ -254,7 +258,11 @@ def _half_width(values: Floats) -> float:
 
 def _shown(summary: Summary, column: Column, measure: str, s: int, mark: str) -> str:
     entry = column.entries[measure]
-    text = f"{entry.mean:.3f}" + ("" if math.isnan(entry.half_width) else f" ± {entry.half_width:.3f}")
+    text = f"{entry.mean:.3f}"
+    if len(summary.comparison.seeds) == 1:
+        text += f" [{entry.interval.low:.2f}, {entry.interval.high:.2f}]"
+    elif math.isfinite(entry.half_width):
+        text += f" ± {entry.half_width:.3f}"
     return mark.format(text) if column is summary.best(column.label, s, measure) else text
 
 

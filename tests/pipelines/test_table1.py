@@ -12,14 +12,15 @@ import pytest
 
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import TrainingError
-from pipelines.comparison import Cell, Comparison
-from pipelines.predictions import Truth, read_predictions, read_truth, write_predictions, write_truth
+from pipelines.comparison import Cell
+from pipelines.predictions import read_predictions, read_truth, write_predictions, write_truth
 from pipelines.published import table1 as published
-from pipelines.table1 import as_csv, as_text, summarise
+from pipelines.table1 import as_csv, as_markdown, as_text, summarise
 from recognition.methods import Method
 from recognition.metrics import ccc, rmse, score
 from recognition.training import Trained, Trainer
 from tests.pipelines.command import codecsim, refusal
+from tests.pipelines.compared import SETTINGS, comparison
 
 _RNG = np.random.default_rng(4)
 _TINY = ("--iterations", 2, "--sr-iterations", 2, "--batch", 4, "--scales", 4, "--device", "cpu")
@@ -41,17 +42,6 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-_SETTINGS = {
-    "variant": "paper",
-    "schedule": "tiny",
-    "loss": "mse",
-    "precision": "fp32",
-    "every": 1,
-    "phase": {"iterations": 2, "batch": 4},
-    "sr_phase": {},
-}
-
-
 def _told(out: Path, name: str) -> npt.NDArray[np.float32]:
     """Predictions that a table keeps, at s = 4."""
     kept = read_predictions(out / "predictions" / f"{name}.npz")
@@ -69,32 +59,8 @@ def _mark(out: Path, name: str) -> npt.NDArray[np.float32]:
     return changed
 
 
-def _comparison(*, is_avec2016: bool = False) -> Comparison:
-    """Two seeds, three subjects of 50 frames; at s = 3 ``joint`` is right, ``lr`` noisy, ``hr`` perfect."""
-    subjects = np.repeat(["a", "b", "c"], 50)
-    target = np.sin(np.arange(150) / 5)[:, None]
-    noise = np.random.default_rng(0).normal(0, 1, (2, 150, 1))
-    cells = (
-        Cell("hr", "hr", 1, np.stack([target, target]), _SETTINGS),
-        Cell("joint", "joint-3", 3, target + 0.1 * noise, _SETTINGS),
-        Cell("lr", "lr-3", 3, target + 1.0 * noise, _SETTINGS),
-    )
-    truth = Truth(
-        targets=target.astype(np.float32),
-        recordings=subjects,
-        subjects=subjects,
-        fps=np.full(150, 25.0),
-        labels=("valence",),
-        every=1,
-        corpus="0" * 64,
-        frames="1" * 64,
-        is_avec2016=is_avec2016,
-    )
-    return Comparison(cells, truth, seeds=(0, 1), hardware=("an abacus",))
-
-
 def test_entries_are_means_over_seeds_with_the_interval_of_students_t() -> None:
-    compared = _comparison()
+    compared = comparison()
     column = next(each for each in summarise(compared, (3,)).columns if each.name == "lr-3")
     values = np.array([ccc(one[:, 0], compared.truth.targets[:, 0]) for one in compared.cells[2].predicted])
     entry = column.entries["ccc"]
@@ -112,18 +78,26 @@ def test_entries_are_means_over_seeds_with_the_interval_of_students_t() -> None:
     assert entry.within == pytest.approx((first.ccc_within + second.ccc_within) / 2)
 
 
-def test_of_a_single_seed_no_interval_over_seeds_is_told() -> None:
-    compared = _comparison()
+def test_of_a_single_seed_the_interval_over_subjects_is_told() -> None:
+    compared = comparison()
     alone = replace(
         compared, seeds=(0,), cells=tuple(replace(each, predicted=each.predicted[:1]) for each in compared.cells)
     )
     summary = summarise(alone, (3,))
     assert all(math.isnan(each.entries["ccc"].half_width) for each in summary.columns)
     assert "±" not in as_text(summary)
+    lr = next(each.entries["ccc"] for each in summary.columns if each.name == "lr-3")
+    shown = f"{lr.mean:.3f} [{lr.interval.low:.2f}, {lr.interval.high:.2f}]"
+    assert shown in as_text(summary)
+    assert f" {shown} |" in as_markdown(summary, ())
+    assert "One seed; 95 % intervals over subjects in brackets; **best**" in as_markdown(summary, ())
+    assert "Means over seeds ± half of their 95 % interval (Student's t); **best**" in as_markdown(
+        summarise(compared, (3,)), ()
+    )
 
 
 def test_the_best_method_is_marked_and_the_ceiling_is_no_rival() -> None:
-    summary = summarise(_comparison(), (3,))
+    summary = summarise(comparison(), (3,))
     for measure in ("rmse", "cc", "ccc", "ccc_within"):
         best = summary.best("valence", 3, measure)
         assert best is not None
@@ -133,8 +107,8 @@ def test_the_best_method_is_marked_and_the_ceiling_is_no_rival() -> None:
 
 
 def test_a_method_without_a_defined_measure_is_not_the_best() -> None:
-    compared = _comparison()
-    still = Cell("lr", "lr-3", 3, np.zeros((2, 150, 1)), _SETTINGS)
+    compared = comparison()
+    still = Cell("lr", "lr-3", 3, np.zeros((2, 150, 1)), SETTINGS)
     summary = summarise(replace(compared, cells=(*compared.cells[:2], still)), (3,))
     best = summary.best("valence", 3, "ccc")
     assert best is not None
@@ -143,7 +117,7 @@ def test_a_method_without_a_defined_measure_is_not_the_best() -> None:
 
 
 def test_gains_are_differences_of_means_with_intervals() -> None:
-    compared = _comparison()
+    compared = comparison()
     (gain,) = summarise(compared, (3,)).gains
     assert (gain.a, gain.b, gain.s) == ("joint-3", "lr-3", 3)
     means = {
@@ -157,7 +131,7 @@ def test_gains_are_differences_of_means_with_intervals() -> None:
 
 
 def test_published_figures_stand_beside_those_of_avec2016_alone() -> None:
-    own, others = (as_text(summarise(_comparison(is_avec2016=flag), (3,))) for flag in (True, False))
+    own, others = (as_text(summarise(comparison(is_avec2016=flag), (3,))) for flag in (True, False))
     assert "paper" not in others
     (line,) = [line for line in own.splitlines() if line.startswith("CCC, paper")]
     assert line.split()[2:] == ["0.325", "0.302", "0.323"]  # hr, lr-3, joint-3
@@ -172,7 +146,7 @@ def test_published_figures() -> None:
 
 
 def test_the_csv_holds_every_figure() -> None:
-    summary = summarise(_comparison(), (3,))
+    summary = summarise(comparison(), (3,))
     rows = list(csv.DictReader(io.StringIO(as_csv(summary))))
     assert len(rows) == 3 * 4 + 4
     lr = next(row for row in rows if row["method"] == "lr-3" and row["measure"] == "rmse")
@@ -192,6 +166,8 @@ def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: P
     networks = sorted(path.name for path in out.glob("*.safetensors"))
     names = ["joint-4", "lr-4", "mix", "sr-fcn-4"]
     assert networks == sorted(f"{name}.seed{seed}.safetensors" for name in names for seed in (0, 1))
+    assert (out / "table1.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "table1.pdf").read_bytes().startswith(b"%PDF")
     written = (out / "table1.md").read_text()
     assert "seeds 0, 1" in written
     assert _told(out, "mix.seed0.dev").shape == (18, 1)  # 3 people × 6 frames
