@@ -38,8 +38,8 @@ _QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
 _FEW, _FEW_QPS = 6, (24,)
 """On the CPU, every frame of few streams is shown, too: then nothing is decoded in vain."""
 
-_SEQUENCES = (1, 20, 200)
-"""A single one is encoded before a network sees a frame: of 20, some are encoded, decoded and recognised at once."""
+_SEQUENCES = (1, 20, 200, 600)
+"""Few are encoded before a network has started; of 200 and of 600, some are encoded, decoded and recognised at once."""
 
 _FRAMES_OF_EACH = 100
 
