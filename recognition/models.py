@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from codecsim.atomic import replacing
@@ -135,8 +135,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write safetensors with JSON beside them, whole or not at all."""
+    packed = save(dict(tensors), metadata={_KEY: json.dumps(metadata)})
     with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={_KEY: json.dumps(metadata)})
+        temporary.write_bytes(packed)  # `save_file` of safetensors 0.8 makes files that nobody else may read
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from codecsim.errors import CodecsimError, StoreError, UsageError
-from recognition import models
 from recognition.methods import get_method
 from recognition.models import (
     SCHEMA,
@@ -326,16 +325,24 @@ def test_tensors_without_what_belongs_beside_them_are_refused(tmp_path: Path) ->
 
 
 def test_a_model_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(_: object, target: Path, **__: object) -> None:
-        target.write_bytes(b"half")
+    write = Path.write_bytes
+
+    def half(target: Path, data: bytes) -> None:
+        write(target, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(models, "save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     before = path.read_bytes()
     with pytest.raises(StoreError, match="No space left on device; what was finished before is kept"):
         save_model(path, SmallNetwork(1), OF_SMALL)
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_who_may_read_a_model_is_up_to_the_user(path: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
 
 
 def test_the_digest_of_weights_is_theirs_alone(tmp_path: Path) -> None:
