@@ -113,7 +113,7 @@ SCHEDULES = {
             name="cpu",
             summary="2 000 steps of 8, all layers at 0.01: a quarter of an hour a method and core",
             sr=Phase(iterations=600, batch=16, check_every=100, check_frames=32, patience=6, patch=32),
-            # 16 000 frames in batches of 8 came to a fold CCC of 0.42, of 16 to 0.31, of 4 to less (lr-4)
+            # lr-4, fold: 16 000 frames in batches of 8 came to 0.40, of 16 to 0.31; 8 800 of 4 to 0.08, of 8 to 0.13
             scratch=Phase(iterations=2000, batch=8, check_every=200, check_frames=400, patience=3),
             tuned=Phase(
                 iterations=2000,
