@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codecsim.corpus import Corpus as Corpus
-    from codecsim.simulator import prepare as prepare
     from codecsim.simulator import sweep as sweep
+    from codecsim.sources.footage import prepare as prepare
     from codecsim.store import Sweep as Sweep
     from codecsim.store import open_sweep as open_sweep
     from codecsim.store.compare import compare as compare
@@ -22,7 +22,7 @@ _HOMES = {
     "Sweep": "codecsim.store",
     "compare": "codecsim.store.compare",
     "open_sweep": "codecsim.store",
-    "prepare": "codecsim.simulator",
+    "prepare": "codecsim.sources.footage",
     "sweep": "codecsim.simulator",
     "verify": "codecsim.store.verify",
 }

@@ -1,11 +1,10 @@
-"""The encoder-side simulator: sources → corpora → grid → streams in a sweep file."""
+"""The encoder-side simulator: footage → grid → streams in a sweep file."""
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Ordered
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -17,22 +16,17 @@ import numpy as np
 
 from codecsim.cluster import Cluster, run_on
 from codecsim.codecs import MODES, EncoderSettings, Mode
-from codecsim.corpus import Corpus, CorpusWriter, Sequence, is_corpus
 from codecsim.encode import encoder_version
-from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.errors import StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
 from codecsim.faces import FaceSettings
 from codecsim.grid import Job, batches, check_grid, expand
-from codecsim.hdf5 import is_hdf5
 from codecsim.interrupts import end_if_asked, is_ending, patient
 from codecsim.jobs import BatchResult, run_batch
 from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
-from codecsim.sources.assembly import Progress
-from codecsim.sources.builtin import BUILTIN, builtin_path
-from codecsim.sources.demo import unpack_demo
-from codecsim.sources.reporting import Report
-from codecsim.sources.video import prepare_video, video_digest
+from codecsim.sources.assembly import Progress, untold
+from codecsim.sources.footage import corpora_of, sequences_of
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
 
@@ -49,8 +43,6 @@ Outcomes = Iterator[tuple[tuple[Job, ...], BatchResult | WorkerDied]]
 
 DEFAULT_SCALES = (3, 4)
 DEFAULT_QP = tuple(range(18, 41))
-
-_TESTED_ON = "dev"
 
 _FRAMES_A_WORKER = 10_000  # a worker takes 0.5 s to start: as long as some 3000 frames take
 
@@ -157,11 +149,11 @@ def sweep(
     scales, measures = list(scales), check_measures(quality)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: at least 1 is needed")
-    told = progress or _untold
+    told = progress or untold
     check_out(out)
     check_grid(settings, scales, values)
-    corpora, notes = _corpora(sources, out, faces or FaceSettings(), told)
-    sequences, left_out = _of_splits(corpora, tuple(splits))
+    corpora, notes = corpora_of(sources, out, faces or FaceSettings(), told)
+    sequences, left_out = sequences_of(corpora, tuple(splits))
     notes += left_out
     jobs = expand(sequences, settings, scales, values)
     with writing(out) as folder:
@@ -196,62 +188,6 @@ def sweep(
     return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - n_failed, failures, tuple(notes))
 
 
-def prepare(
-    videos: str | Path | Iterable[str | Path],
-    out: str | Path,
-    *,
-    boxes: str | Path | None = None,
-    labels: str | Path | None = None,
-    subject: str = "",
-    split: str = "",
-    faces: FaceSettings | None = None,
-    progress: Progress | None = None,
-) -> list[Report]:
-    """Find, follow and crop the faces of recordings and write them to one corpus file.
-
-    Parameters
-    ----------
-    videos : files that FFmpeg opens, or names of built-in footage; a sequence a person and recording
-    out : corpus file; appears whole, or not at all
-    boxes : CSV of boxes to use instead of the detector (time or frame, x, y, w, h); for one recording
-    labels : CSV of labels (time, a column a task), joined on time; for one recording
-    subject, split : stored with every sequence
-    faces : how faces are found and cropped
-    progress : told what is going on
-
-    Returns
-    -------
-    reports : what was done to each recording
-
-    Raises
-    ------
-    UsageError
-        If `boxes` or `labels` are given for more than one recording.
-    SourceError, FaceError, StoreError
-        If a file cannot be read, shows no face, or `out` cannot be written.
-    """
-    paths = _located(videos)
-    if len(paths) > 1 and (boxes or labels):
-        raise UsageError(f"boxes and labels belong to one recording, and {len(paths)} were given: prepare them singly")
-    faces, told, reports = faces or FaceSettings(), progress or _untold, []
-    with CorpusWriter(out, attributes={"faces": faces.to_json()}) as writer:
-        for name, path in paths.items():
-            reports.append(
-                prepare_video(
-                    path,
-                    writer,
-                    name=name,
-                    subject=subject,
-                    split=split,
-                    settings=faces,
-                    boxes=Path(boxes) if boxes else None,
-                    labels=Path(labels) if labels else None,
-                    progress=partial(told, f"finding the face in {name}"),
-                )
-            )
-    return reports
-
-
 def check_out(out: Path) -> None:
     """Refuse an `out` that cannot be added to, before any work: raises `StoreError`."""
     if out.is_dir():
@@ -266,93 +202,10 @@ def check_out(out: Path) -> None:
         ) from error
 
 
-def _corpora(
-    sources: str | Path | Iterable[str | Path], out: Path, faces: FaceSettings, progress: Progress
-) -> tuple[list[Path], list[str]]:
-    """Corpus files of all sources, and what is to be said of them.
-
-    Videos are prepared once, and the demo is unpacked, into ``OUT.corpus/NAME-DIGEST.h5``, under a digest of the file's
-    content and of `faces`.
-    """
-    corpora, notes = [], []
-    for name, path in _located(sources).items():
-        is_demo = path == builtin_path("demo")
-        if is_hdf5(path) and not is_demo:
-            Corpus(path).close()
-            corpora.append(path)
-            continue
-        identity = hashlib.sha256(f"{video_digest(path)} {name} {faces.to_json()}".encode()).hexdigest()[:12]
-        target = out.with_name(f"{out.stem}.corpus") / f"{name}-{identity}.h5"
-        if not is_corpus(target):
-            try:
-                with CorpusWriter(target, attributes={"faces": faces.to_json()}) as writer:
-                    if is_demo:
-                        unpack_demo(writer)
-                    else:
-                        told = partial(progress, f"finding the face in {name}")
-                        made = prepare_video(path, writer, name=name, settings=faces, progress=told)
-                        notes += [said if said.startswith(name) else f"{name}: {said}" for said in made.warnings]
-            except BaseException:
-                with suppress(OSError):
-                    target.parent.rmdir()  # where nothing is in it
-                raise
-        corpora.append(target)
-    return corpora, notes
-
-
-def _of_splits(corpora: Ordered[Path], splits: tuple[str, ...]) -> tuple[list[Sequence], list[str]]:
-    """The sequences that are to be coded, and what is to be said of the others.
-
-    Raises
-    ------
-    UsageError
-        If none is of a split that was named.
-    """
-    taken, notes, known = [], [], set()
-    for path in corpora:
-        with Corpus(path) as corpus:
-            held = corpus.sequences()
-        here = sorted({each.split for each in held})
-        known |= set(here)
-        wanted = splits or ((_TESTED_ON,) if _TESTED_ON in here else tuple(here))
-        chosen = [each for each in held if each.split in wanted]
-        if len(chosen) < len(held) and not splits:
-            notes.append(f"{path}: its split dev is taken, {len(chosen)} of {len(held)} sequences; others on request")
-        taken += chosen
-    for split in splits:
-        if split not in known:
-            there = ", ".join(each or "(none)" for each in sorted(known))
-            raise UsageError(f"no sequence is of split {split!r}; there are {there}")
-    return taken, notes
-
-
-def _located(sources: str | Path | Iterable[str | Path]) -> dict[str, Path]:
-    """Sources by name: the file's stem, with the folder's name before it where stems are the same."""
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not listed:
-        raise UsageError(f"no source: name a video or corpus file, or one of {', '.join(BUILTIN)}")
-    located: dict[str, Path] = {}
-    stems = [Path(each).stem for each in listed]
-    for each, stem in zip(listed, stems, strict=True):
-        path = builtin_path(str(each)) if str(each) in BUILTIN else Path(each)
-        if not path.exists():
-            builtin = ", ".join(BUILTIN)
-            raise SourceError(f"{path}: no such file; a source is a video, a corpus file, or one of {builtin}")
-        name = f"{path.resolve().parent.name}_{stem}" if stems.count(stem) > 1 else stem
-        if name in located:
-            raise UsageError(f"{located[name]} and {path} would both be named {name!r}: rename one")
-        located[name] = path
-    return located
-
-
 @contextmanager
 def _unfollowed(jobs: Ordered[Job], folder: Path) -> Iterator[Follow]:
     """Nothing more is made of the streams."""
     yield lambda path: None
-
-
-def _untold(what: str, done: int, total: int | None) -> None:
-    """No progress is asked for."""
 
 
 def _operating_values(

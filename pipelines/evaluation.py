@@ -26,7 +26,7 @@ from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
 from codecsim.parts import parts_folder
 from codecsim.simulator import Follow
-from codecsim.sources.assembly import Progress
+from codecsim.sources.assembly import Progress, untold
 from codecsim.store import Sweep
 from codecsim.store.merge import part_files
 from codecsim.store.records import Series, write_predictions
@@ -112,7 +112,7 @@ class Evaluation:
         ]
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]
-        self._progress = progress or (lambda what, done, total: None)
+        self._progress = progress or untold
         known, self._said = _known(out)
         self._known = {} if force else known
         self._pending: list[Series] = []

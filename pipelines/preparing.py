@@ -49,7 +49,7 @@ def prepare() -> None:
 @click.option("--split", default="", help="train, dev or test.")
 def prepare_video(videos: tuple[str, ...], out: Path, **given: Any) -> None:
     """Find, follow and crop the faces in VIDEO, and write them as gray 96×96 frames to a corpus."""
-    from codecsim.simulator import prepare as run_prepare
+    from codecsim.sources.footage import prepare as run_prepare
     from pipelines.console import note, progress_bar, say, size, table
 
     with progress_bar() as progress:

@@ -26,6 +26,10 @@ Progress = Callable[[str, int, int | None], None]
 """Called as (what is going on, steps done, steps in all or None where unknown)."""
 
 
+def untold(what: str, done: int, total: int | None) -> None:
+    """No progress is asked for."""
+
+
 class Recording(Protocol):
     """Something that becomes sequences of a corpus on its own, here or in a worker: it must be picklable."""
 
@@ -96,7 +100,7 @@ def assemble(
     CodecsimError
         If a recording cannot be made; those that are finished are kept.
     """
-    out, told = Path(out), progress or (lambda what, done, total: None)
+    out, told = Path(out), progress or untold
     check_out(out)
     marks = {recording.name: _mark(recording) for recording in recordings}
     if len(marks) < len(recordings):

@@ -28,8 +28,9 @@ from codecsim.executors import run
 from codecsim.grid import batches, expand
 from codecsim.jobs import run_batch
 from codecsim.scaling import downscale
-from codecsim.simulator import prepare, sweep
+from codecsim.simulator import sweep
 from codecsim.sources.builtin import builtin_path
+from codecsim.sources.footage import prepare
 from codecsim.store import Sweep
 from codecsim.store.records import SweepWriter, column_array
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
