@@ -80,6 +80,11 @@ class Comparison:
     hardware: tuple[str, ...]
     missing: tuple[str, ...] = ()
 
+    @property
+    def drawn(self) -> str:
+        """What intervals of the bootstrap draw anew, in words."""
+        return "over subjects" if len(self.seeds) == 1 else "over subjects and seeds"
+
     def cell(self, family: str, s: int) -> Cell | None:
         """A method at a factor; None where it was not tested there."""
         return next((each for each in self.cells if each.family == family and each.s == s), None)

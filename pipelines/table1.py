@@ -182,7 +182,7 @@ def as_markdown(summary: Summary, arguments: Sequence[str]) -> str:
         gains = [each for each in summary.gains if each.label == label]
         if gains:
             lines += ["", f"## {label}: what a step gains in CCC", ""]
-            lines += ["Differences with 95 % intervals over subjects and seeds (10 000 paired resamples).", ""]
+            lines += [f"Differences with 95 % intervals {compared.drawn} (10 000 paired resamples).", ""]
             lines += [_row(_GAINS), _row(["---"] * len(_GAINS))]
             lines += [_row(each) for each in _gain_rows(gains)]
     if chains:
@@ -291,7 +291,7 @@ def _gains_text(summary: Summary, label: str) -> str:
     gains = [each for each in summary.gains if each.label == label]
     if not gains:
         return ""
-    return f"{label}: what a step gains in CCC, over subjects and seeds\n" + table(_GAINS, _gain_rows(gains))
+    return f"{label}: what a step gains in CCC, {summary.comparison.drawn}\n" + table(_GAINS, _gain_rows(gains))
 
 
 def _training(cells: Sequence[Cell]) -> str:

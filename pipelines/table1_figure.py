@@ -69,9 +69,8 @@ def _figure(summary: Summary) -> Figure:
     legend_above(figure, [handles[family] for family in styles], names)
     n_people = len(set(compared.truth.subjects.tolist()))
     n_seeds = len(compared.seeds)
-    drawn = "over subjects" if n_seeds == 1 else "over subjects and seeds"
     seeds = f"seed{'s' * (n_seeds > 1)} {', '.join(map(str, compared.seeds))}"
-    caption(figure, [f"{n_people} people of {compared.truth.corpus[:8]}…", seeds, f"95 % intervals {drawn}"])
+    caption(figure, [f"{n_people} people of {compared.truth.corpus[:8]}…", seeds, f"95 % intervals {compared.drawn}"])
     return figure
 
 

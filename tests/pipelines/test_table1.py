@@ -91,6 +91,9 @@ def test_of_a_single_seed_the_interval_over_subjects_is_told() -> None:
     assert shown in as_text(summary)
     assert f" {shown} |" in as_markdown(summary, ())
     assert "One seed; 95 % intervals over subjects in brackets; **best**" in as_markdown(summary, ())
+    assert "Differences with 95 % intervals over subjects (10 000 paired resamples)." in as_markdown(summary, ())
+    assert "what a step gains in CCC, over subjects\n" in as_text(summary)
+    assert "what a step gains in CCC, over subjects and seeds\n" in as_text(summarise(compared, (3,)))
     assert "Means over seeds ± half of their 95 % interval (Student's t); **best**" in as_markdown(
         summarise(compared, (3,)), ()
     )
