@@ -1,7 +1,6 @@
 """Where jobs run: in this process, or in worker processes of their own."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -44,11 +43,8 @@ def run(
         raises pass through and end the run.
     """
     if workers == 1:
-        with _remembered_interrupts() as raise_if_struck:
-            for task in tasks:
-                outcome = function(task)
-                raise_if_struck()
-                yield task, outcome
+        for task in tasks:
+            yield task, function(task)
         return
     yield from _run_processes(function, iter(tasks), workers)
 
@@ -106,31 +102,6 @@ def _run_processes(
                     yield task, WorkerDied("its worker process died twice; see the system's log for why")
                 else:
                     retries.append((task, tries))
-
-
-@contextmanager
-def _remembered_interrupts() -> Iterator[Callable[[], None]]:
-    """Yield what raises a Ctrl-C that struck in a callback, of a weak reference of h5py for instance.
-
-    From there Python cannot pass it on: it would say "Exception ignored" and forget it.
-    """
-    report, struck = sys.unraisablehook, []
-
-    def remember(lost: "sys.UnraisableHookArgs") -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            struck.append(lost.exc_type)
-        else:
-            report(lost)
-
-    def raise_if_struck() -> None:
-        if struck:
-            raise KeyboardInterrupt
-
-    sys.unraisablehook = remember
-    try:
-        yield raise_if_struck
-    finally:
-        sys.unraisablehook = report
 
 
 @contextmanager

@@ -6,7 +6,10 @@ as the first one does: what was finished before is kept in its place.
 
 import os
 import signal
+import sys
 import threading
+import time
+from _thread import start_new_thread
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +18,35 @@ from codecsim.errors import CodecsimError
 
 _STANDARD_ERROR = 2
 _SAID = b"\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
+
+
+_MOMENT_SECONDS = 0.001
+
+
+@contextmanager
+def never_lost() -> Iterator[None]:
+    """Let a Ctrl-C strike again that struck in a callback: `__del__`, or that of a weak reference, such as h5py has.
+
+    From there Python cannot raise it: it would say "Exception ignored" and forget it.
+    """
+    report = sys.unraisablehook
+
+    def strike_again(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            start_new_thread(_strike_soon, (threading.get_ident(),))  # struck at once, it would be lost in here
+        else:
+            report(lost)
+
+    sys.unraisablehook = strike_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+
+
+def _strike_soon(thread: int) -> None:
+    time.sleep(_MOMENT_SECONDS)
+    signal.pthread_kill(thread, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):

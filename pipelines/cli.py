@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from codecsim.errors import CodecsimError, UsageError
+from codecsim.interrupts import never_lost
 from pipelines.benching import bench
 from pipelines.learning import methods, table1, train
 from pipelines.parameters import FILE
@@ -30,7 +31,8 @@ class _Group(click.Group):
         for name, value in _LIBRARIES.items():
             os.environ.setdefault(name, value)
         try:
-            return super().invoke(ctx)
+            with never_lost():
+                return super().invoke(ctx)
         except CodecsimError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import sys
-import weakref
 from pathlib import Path
 
 import pytest
@@ -58,49 +56,3 @@ def test_a_task_that_kills_its_worker_twice_is_given_up_alone() -> None:
     outcomes = dict(run(always_die_at_two, range(5), workers=2))
     assert isinstance(outcomes.pop(2), WorkerDied)
     assert outcomes == {0: 0, 1: 1, 3: 3, 4: 4}
-
-
-class Referred:
-    """Something that a weak reference can point at."""
-
-
-def interrupt_in_a_callback(number: int) -> int:
-    """As Ctrl-C may strike: while a weak reference is told that its object is gone."""
-
-    def gone(_: object) -> None:
-        raise KeyboardInterrupt
-
-    referred = Referred()
-    reference = weakref.ref(referred, gone)
-    del referred
-    assert reference() is None
-    return number
-
-
-def fail_in_a_callback(number: int) -> int:
-    def gone(_: object) -> None:
-        raise ZeroDivisionError
-
-    referred = Referred()
-    reference = weakref.ref(referred, gone)
-    del referred
-    assert reference() is None
-    return number
-
-
-def test_an_interrupt_in_a_callback_ends_the_run_after_its_task(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    before, done = sys.unraisablehook, []
-    with pytest.raises(KeyboardInterrupt):
-        done += [outcome for _, outcome in run(interrupt_in_a_callback, range(3))]
-    assert done == []
-    assert sys.unraisablehook is before
-    assert capsys.readouterr().err == ""
-
-
-def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    reported = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda lost: reported.append(lost.exc_type))
-    assert dict(run(fail_in_a_callback, range(2))) == {0: 0, 1: 1}
-    assert reported == [ZeroDivisionError] * 2

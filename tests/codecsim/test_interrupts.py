@@ -2,12 +2,29 @@
 
 import os
 import signal
+import sys
 import threading
+import time
+import weakref
 
 import pytest
 
 from codecsim.errors import CodecError, StoreError
-from codecsim.interrupts import Stopped, end_if_asked, is_ending, patient
+from codecsim.interrupts import Stopped, end_if_asked, is_ending, never_lost, patient
+
+
+class Referred:
+    """Something that a weak reference can point at."""
+
+
+def raise_in_a_callback(error: type[BaseException]) -> None:
+    def gone(_: object) -> None:
+        raise error
+
+    referred = Referred()
+    reference = weakref.ref(referred, gone)
+    del referred
+    assert reference() is None
 
 
 def strike() -> None:
@@ -124,3 +141,28 @@ def test_other_threads_change_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [signal.default_int_handler]
+
+
+def test_one_in_a_callback_strikes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    before, done = sys.unraisablehook, []
+
+    def work() -> None:
+        with never_lost():
+            raise_in_a_callback(KeyboardInterrupt)
+            done.append("out of the callback")
+            time.sleep(5)
+            done.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["out of the callback"]
+    assert sys.unraisablehook is before
+    assert capsys.readouterr().err == ""
+
+
+def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: reported.append(lost.exc_type))
+    with never_lost():
+        raise_in_a_callback(ZeroDivisionError)
+    assert reported == [ZeroDivisionError]
