@@ -4,13 +4,13 @@ Intervals are those of the curves: 95 %, percentile bootstrap over subjects, and
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
 from codecsim.channel import INTACT
 from pipelines.console import table
-from pipelines.curves import MEASURES, RATES, Curve, CurvePoint, of_splits
+from pipelines.curve import MEASURES, RATES, Curve, CurvePoint, of_splits
 from pipelines.deltas import Compared
 from pipelines.hull import on_hull
 from pipelines.tables import Rows, to_csv
@@ -38,8 +38,8 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     """Every figure of curves as CSV, a row a point.
 
     Frames that were never coded are a row of the value ``none`` without rates, and so is the ceiling; curves of streams
-    that lost packets do not repeat it. What is not known
-    is empty, what is not defined ``nan``. Numbers are written in as many digits as give back the very same float64.
+    that lost packets do not repeat it. What is not known is empty, what is not defined ``nan``. Numbers are written in
+    as many digits as give back the very same float64.
 
     Columns
     -------
@@ -50,6 +50,8 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     concealed, damaged : share of the frames, as of `CurvePoint`
     rmse, cc, ccc, ccc_within, lost_ccc : each with _low and _high, the ends of its interval. ccc_within is of what is
         left when each subject's mean is taken off; lost_ccc is CCC less that on frames that were never coded
+    anchor, gain_rmse, gain_cc, gain_ccc, gain_ccc_within : the measure less that of the method `anchor` in the same
+        streams, and the ends of the paired interval
     on_hull : 1 for corners of the hull of CCC over bpp_hr, over all factors of the family (`pipelines.hull`)
     saturates_at : of the curve
     splits, n_sequences, n_subjects, n_frames : that the curve is of
@@ -58,6 +60,7 @@ def curves_csv(curves: Sequence[Curve]) -> str:
     header = ["codec", "mode", "s", "method", "label", "reference", "loss", "burst", "loss_seed"]
     header += ["value", *RATES, "concealed", "damaged"]
     header += [name + end for name in (*MEASURES, "lost_ccc") for end in _ENDS]
+    header += ["anchor", *(f"gain_{name}{end}" for name in MEASURES for end in _ENDS)]
     header += ["on_hull", "saturates_at", "splits", "n_sequences", "n_subjects", "n_frames", "seeds"]
     rows: list[list[str]] = []
     for curve in curves:
@@ -128,12 +131,19 @@ def _csv_rows(curve: Curve, corners: Collection[tuple[int, float]]) -> Iterator[
     of = [_exact(curve.saturates_at), " ".join(curve.splits), *map(str, numbers), " ".join(map(str, curve.seeds))]
     if curve.uncompressed and channel == INTACT:
         figures = chain.from_iterable(_exact_ends(curve.uncompressed[name]) for name in MEASURES)
-        yield [*which, UNCOMPRESSED, *("" for _ in RATES), "", "", *figures, *_exact_ends(None), "", *of]
+        gain = _exact_gain(curve.anchor, curve.uncompressed_gain)
+        yield [*which, UNCOMPRESSED, *("" for _ in RATES), "", "", *figures, *_exact_ends(None), *gain, "", *of]
     for point in curve.points:
         rates = [_exact(getattr(point, name)) for name in (*RATES, "concealed", "damaged")]
         measured = [*(point.metrics[name] for name in MEASURES), point.lost_ccc]
         figures, is_corner = chain.from_iterable(map(_exact_ends, measured)), (curve.s, point.value) in corners
-        yield [*which, _exact(point.value), *rates, *figures, str(int(is_corner)), *of]
+        gain = _exact_gain(curve.anchor, point.gain)
+        yield [*which, _exact(point.value), *rates, *figures, *gain, str(int(is_corner)), *of]
+
+
+def _exact_gain(anchor: str, gain: Mapping[str, Interval]) -> list[str]:
+    """The anchor and its figures; all empty where nothing is known."""
+    return [anchor if gain else "", *chain.from_iterable(_exact_ends(gain.get(name)) for name in MEASURES)]
 
 
 def _exact_ends(interval: Interval | None) -> list[str]:

@@ -32,7 +32,7 @@ from scipy.optimize import isotonic_regression
 
 from codecsim.channel import INTACT
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES, RATES, RISING, Curve, CurvePoint
+from pipelines.curve import ANCHOR, MEASURE_NAMES, RATES, RISING, Curve, CurvePoint
 
 MIN_POINTS = 4
 """Points that a curve needs, pooled ones too: as many as Bjøntegaard's own curves have."""
@@ -42,7 +42,6 @@ MIN_OVERLAP = 0.5
 
 PAIRS = ("methods", "factors")
 
-_ANCHOR = "lr"
 _UNITS = {"rate_kbps": "kbit/s"}
 
 Floats = npt.NDArray[np.float64]
@@ -175,7 +174,7 @@ def deltas(curves: Sequence[Curve], *, rate: str = "bpp_hr", pairs: Sequence[str
 
 def _methods(curves: Sequence[Curve]) -> Iterator[tuple[Curve, Curve]]:
     """Anchor and test: every method against ``lr`` of its factor."""
-    anchors = {(_setting(curve), curve.s): curve for curve in curves if curve.method == f"{_ANCHOR}-{curve.s}"}
+    anchors = {(_setting(curve), curve.s): curve for curve in curves if curve.method == f"{ANCHOR}-{curve.s}"}
     for test in curves:
         anchor = anchors.get((_setting(test), test.s))
         if anchor and anchor is not test:

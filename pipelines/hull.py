@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.errors import UsageError
-from pipelines.curves import Curve
+from pipelines.curve import Curve
 
 Floats = npt.NDArray[np.float64]
 

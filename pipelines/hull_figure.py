@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES, RISING, Curve
+from pipelines.curve import MEASURE_NAMES, RISING, Curve
 from pipelines.hull import upper_hull
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (

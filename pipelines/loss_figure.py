@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from codecsim.channel import INTACT, Channel
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES, Curve, CurvePoint
+from pipelines.curve import MEASURE_NAMES, Curve, CurvePoint
 from pipelines.recognition_figures import bands_explained, check_measures, method_legend
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import STYLE, caption, checked_target, method_styles, save, scale_name
@@ -55,7 +55,7 @@ def plot_loss(
     ----------
     curves : of a sweep, as `pipelines.curves.curves` gives them with losses
     target : PNG to write; a PDF of the same name is put beside it
-    measures : of `pipelines.curves.MEASURES`
+    measures : of `pipelines.curve.MEASURES`
     qp : operating values (QP, CRF or kbit/s) to draw; default: three, spread over those that all curves have
         in common, or that any has
     label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`

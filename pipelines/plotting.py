@@ -10,11 +10,12 @@ from codecsim.errors import UsageError
 from pipelines.parameters import FILE, Names, Ranges
 
 if TYPE_CHECKING:
-    from pipelines.curves import Curve
+    from pipelines.curve import Curve
 
 _SWEEP = {
     "rd": ("reference", "sequences"),
     "figure4": ("reference", "against", "measures", "scales", "label", "codec", "mode"),
+    "gain": ("anchor", "against", "measures", "scales", "label", "codec", "mode"),
     "hull": ("reference", "against", "measures", "label", "codec", "mode"),
     "loss": ("reference", "measures", "scales", "label", "qp", "codec", "mode", "burst", "loss_seed"),
     "bits": ("sequences", "codec", "mode"),
@@ -49,17 +50,18 @@ _ALLOWED = {
 @click.option(
     "--against",
     type=click.Choice(["qp", "bpp_lr", "bpp_hr", "rate_kbps"]),
-    help="figure4, hull: the horizontal axis.  [default: qp; bpp_hr]",
+    help="figure4, gain, hull: the horizontal axis.  [default: qp; hull: bpp_hr]",
 )
 @click.option(
     "--measure",
     "measures",
     type=Names("measure", MEASURES),
     default="",
-    help=f"Of {', '.join(MEASURES)}. figure4, loss: a row each; hull: one.  [default: cc,ccc; ccc]",
+    help=f"Of {', '.join(MEASURES)}. figure4, gain, loss: a row each; hull: one.  [default: cc,ccc; ccc]",
 )
-@click.option("--scales", type=Ranges("factor", whole=True), help="figure4, loss: these factors.  [default: all]")
-@click.option("--label", help="figure4, hull, loss, strips: which label.  [default: the only one]")
+@click.option("--scales", type=Ranges("factor", whole=True), help="figure4, gain, loss: these factors.  [default: all]")
+@click.option("--anchor", help="gain: the method that others gain on, or its family.  [default: lr]")
+@click.option("--label", help="figure4, gain, hull, loss, strips: which label.  [default: the only one]")
 @click.option("--codec", help="All of a sweep but rd: which codec, with its options.  [default: the only one]")
 @click.option("--mode", type=click.Choice(["qp", "crf", "bitrate"]), help="Of that codec.  [default: the only one]")
 @click.option("--sequence", "sequences", multiple=True, help="Draw this sequence alone; repeatable.")
@@ -80,10 +82,10 @@ def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None
     """Draw a sweep or a corpus.
 
     rd: PSNR and SSIM against bpp_lr, bpp_hr and kbit/s. figure4: CC and CCC of every method against QP or rate, as in
-    Cheng et al. 2017. hull: the best of all factors and QPs at every rate. loss: CCC against the share of
-    packets lost, of streams that were read with --loss. bits: where the bits go. strips: faces at
-    some QPs, and what each method reads in them. sheet: every sequence where its label is lowest and highest. figure1:
-    a face at every factor. trace: labels beside frames.
+    Cheng et al. 2017. gain: what methods gain on another one in the same streams, paired. hull: the best of all factors
+    and QPs at every rate. loss: CCC against the share of packets lost, of streams that were read with --loss. bits:
+    where the bits go. strips: faces at some QPs, and what each method reads in them. sheet: every sequence where its
+    label is lowest and highest. figure1: a face at every factor. trace: labels beside frames.
     """
     from codecsim.corpus import is_corpus
     from pipelines.console import say
@@ -110,6 +112,7 @@ def _drawers() -> dict[str, Callable[..., list[Path]]]:
     return {
         "rd": figures.plot_rd,
         "figure4": _plot_figure4,
+        "gain": _plot_gain,
         "hull": _plot_hull,
         "loss": _plot_loss,
         "bits": _plot_bits,
@@ -126,6 +129,21 @@ def _plot_figure4(
     from pipelines.recognition_figures import plot_figure4
 
     return plot_figure4(_at_scales(_curves(file, reference), scales), target, **options)
+
+
+def _plot_gain(
+    file: Path, target: Path, *, anchor: str = "lr", scales: tuple[int, ...] = (), **options: Any
+) -> list[Path]:
+    from codecsim.store import Sweep
+    from pipelines.curves import curves
+    from pipelines.recognition_figures import plot_gain
+
+    with Sweep(file) as sweep:
+        found = curves(sweep, anchor=anchor)
+    if not any(curve.anchor for curve in found):
+        read = ", ".join(sorted({curve.family for curve in found if curve.points})) or "none with labels"
+        raise UsageError(f"{file}: no gain on {anchor!r} is known; methods that read its streams: {read}")
+    return plot_gain(_at_scales(found, scales), target, **options)
 
 
 def _plot_loss(
@@ -169,7 +187,8 @@ def _plot_strips(file: Path, target: Path, **options: Any) -> list[Path]:
 def _curves(file: Path, reference: str | None, *, with_losses: bool = False) -> "list[Curve]":
     """Curves against what was asked for; without that, against labels where there are any."""
     from codecsim.store import Sweep
-    from pipelines.curves import REFERENCES, curves
+    from pipelines.curve import REFERENCES
+    from pipelines.curves import curves
 
     with Sweep(file) as sweep:
         for each in REFERENCES:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES, MEASURES, RATES, Curve
+from pipelines.curve import MEASURE_NAMES, MEASURES, RATES, Curve
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
     RATE_NAMES,
@@ -63,7 +63,7 @@ def plot_figure4(
     curves : of a sweep, as `pipelines.curves.curves` gives them
     target : PNG to write; a PDF of the same name is put beside it
     against : "qp" for what the encoder was asked for (QP or CRF), or a rate, on a logarithmic axis
-    measures : of `pipelines.curves.MEASURES`; those of the paper by default
+    measures : of `pipelines.curve.MEASURES`; those of the paper by default
     label, codec, mode : which curves, where there are several; `codec` with its options, as in `Curve.codec`
 
     Returns
@@ -84,6 +84,48 @@ def plot_figure4(
     target = checked_target(target)
     with mpl.rc_context(STYLE):
         figure = _figure4(select(curves, label=label, codec=codec, mode=mode), against, measures)
+    return save(figure, target)
+
+
+def plot_gain(
+    curves: Sequence[Curve],
+    target: str | Path,
+    *,
+    against: Against = "qp",
+    measures: Sequence[str] = ("cc", "ccc"),
+    label: str | None = None,
+    codec: str | None = None,
+    mode: str | None = None,
+) -> list[Path]:
+    """Draw what methods gain on the anchor of their curves, as figure 4 is drawn, with paired 95 % bands around it.
+
+    A method is as good as the anchor at 0. The same subjects, and seeds, are drawn for both, so that a band may leave 0
+    where those of the two methods overlap in figure 4.
+
+    Parameters
+    ----------
+    curves : of a sweep against labels, as `pipelines.curves.curves` gives them with an anchor
+    target, against, measures, label, codec, mode : as in `plot_figure4`
+
+    Returns
+    -------
+    paths : the PNG and the PDF
+
+    Raises
+    ------
+    UsageError
+        As in `plot_figure4`; and if no gain is known, or gains are on several families.
+    """
+    target = checked_target(target)
+    gained = [gain for gain in (curve.gained() for curve in curves) if gain.points]
+    families = sorted({curve.anchor_family for curve in gained})
+    if not families:
+        raise UsageError("no gain is known: no other method was shown the same streams as the anchor, with labels")
+    if len(families) > 1:
+        raise UsageError(f"gains on {' and '.join(families)} in one picture would not be told apart; pass those on one")
+    with mpl.rc_context(STYLE):
+        shown = replace(select(gained, label=label, codec=codec, mode=mode), gain_on=families[0])
+        figure = _figure4(shown, against, measures)
     return save(figure, target)
 
 
@@ -232,6 +274,8 @@ def _figure4(shown: Selection, against: Against, measures: Sequence[str]) -> Fig
         axes[-1, column].set_xlabel(_axis_name(shown.mode, against, is_wide))
     for axis, measure in zip(axes[:, 0], measures, strict=True):
         axis.set_ylabel(shown.measure_name(measure))
+    for axis in axes.flat if shown.gain_on else ():
+        axis.axhline(0, color="0.5", linewidth=0.8, zorder=0.9, label=f"as {shown.gain_on}")
     method_legend(figure, shown, styles)
     measured = [interval for curve in shown.coded for interval in _intervals(curve, measures)]
     bands = "bands and bars" if any(curve.uncompressed for curve in shown.coded) else "bands"
@@ -287,11 +331,12 @@ def _intervals(curve: Curve, measures: Sequence[str]) -> list[Interval]:
 def bands_explained(shown: Selection, measured: Sequence[Interval], what: str) -> list[str]:
     """What the intervals of a figure are, as a part of its caption; `what` says how they are drawn."""
     over = "subjects and seeds" if any(len(curve.seeds) > 1 for curve in shown.coded) else "subjects"
+    drawn = f"{'paired ' if shown.gain_on else ''}95 % bootstrap over {over}"
     known = [np.isfinite(interval.low) for interval in measured]
     if all(known) and known:
-        return [f"{what}: 95 % bootstrap over {over}"]
+        return [f"{what}: {drawn}"]
     if any(known):
-        return [f"{what}: 95 % bootstrap over {over}, where one is defined"]
+        return [f"{what}: {drawn}, where one is defined"]
     if all(len(curve.subjects) == 1 for curve in shown.coded):
         return ["no bands: one person tells nothing of others"]
     return ["no bands: no resample of the people defines them"]

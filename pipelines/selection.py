@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from codecsim.channel import INTACT
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES, Curve, Reference, of_splits
+from pipelines.curve import MEASURE_NAMES, Curve, Reference, of_splits
 from pipelines.tables import asked_for, counted
 
 _REFERENCES: dict[Reference, str] = {
@@ -22,10 +22,12 @@ class Selection:
     ----------
     coded : with points
     ceilings : of networks on HR frames that were never coded, without points
+    gain_on : family whose measures were taken off those of the curves; "" of plain curves
     """
 
     coded: tuple[Curve, ...]
     ceilings: tuple[Curve, ...]
+    gain_on: str = ""
 
     @property
     def mode(self) -> str:
@@ -48,11 +50,13 @@ class Selection:
 
     def measure_name(self, measure: str) -> str:
         """The title of an axis."""
-        return MEASURE_NAMES[measure] + (", fidelity" if self.reference == "fidelity" else "")
+        what = f"\ngain on {self.gain_on}" if self.gain_on else ", fidelity" if self.reference == "fidelity" else ""
+        return MEASURE_NAMES[measure] + what
 
     def caption(self, measures: str) -> list[str]:
         """Whom and what the curves are of, and what `measures` are measured against, as parts of a caption."""
         first, every = self.coded[0], (*self.coded, *self.ceilings)
+        gain = f"gain on {self.gain_on} in the same streams: " if self.gain_on else ""
         values = [point.value for curve in self.coded for point in curve.points]
         n_left_out = sum(max(curve.n_left_out for curve in self.of(s)) for s in self.scales)
         parts = [
@@ -60,7 +64,7 @@ class Selection:
             f"{counted([curve.n_frames for curve in every], 'frame')}",
             _seeds([curve.seeds for curve in every]),
             f"{first.codec}, {asked_for(first.mode, values)}",
-            _REFERENCES[first.reference].format(measures, first.label),
+            gain + _REFERENCES[first.reference].format(measures, first.label),
             "not every curve is of the same sequences" if len({curve.sequences for curve in every}) > 1 else "",
             f"{counted([n_left_out], 'point')} of other sequences left out" if n_left_out else "",
         ]

@@ -14,7 +14,7 @@ from pipelines.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Range
 
 if TYPE_CHECKING:
     from codecsim.simulator import SweepReport
-    from pipelines.curves import Curve
+    from pipelines.curve import Curve
     from pipelines.evaluation import Evaluation
     from pipelines.sweep import Readers
 
@@ -238,8 +238,9 @@ def _write_curves(out: Path, *, plot: bool) -> None:
     from codecsim.atomic import replacing
     from codecsim.store import Sweep
     from pipelines.console import note, say, table
+    from pipelines.curve import REFERENCES
     from pipelines.curve_tables import curves_csv, curves_text, deltas_table, refusals
-    from pipelines.curves import REFERENCES, curves
+    from pipelines.curves import curves
     from pipelines.deltas import deltas
 
     with Sweep(out) as opened:

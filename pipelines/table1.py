@@ -17,7 +17,7 @@ from scipy import stats
 
 from pipelines.comparison import Cell, Comparison, Floats
 from pipelines.console import table
-from pipelines.curves import MEASURE_NAMES
+from pipelines.curve import MEASURE_NAMES
 from pipelines.published import MEASURES as PUBLISHED
 from pipelines.published import table1
 from recognition.metrics import Difference, Interval, bootstrap, paired, score

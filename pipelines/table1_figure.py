@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
-from pipelines.curves import MEASURE_NAMES
+from pipelines.curve import MEASURE_NAMES
 from pipelines.style import STYLE, caption, checked_target, legend_above, method_styles, save
 from pipelines.table1 import CEILING, Column, Entry, Summary
 

@@ -24,7 +24,8 @@ from codecsim.scaling import downscale
 from codecsim.simulator import DEFAULT_SCALES
 from codecsim.simulator import sweep as run_sweep
 from codecsim.store import Sweep
-from pipelines.curves import REFERENCES, curves
+from pipelines.curve import REFERENCES
+from pipelines.curves import curves
 from pipelines.sweep import Readers
 from pipelines.sweep import sweep as run_main_job
 from tests.clips import carphone_faces

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipelines.curves import Curve, CurvePoint
+from pipelines.curve import Curve, CurvePoint
 from recognition.metrics import Interval
 
 HR_AREA_OF_LR = {3: 9, 4: 16}

@@ -1,6 +1,7 @@
 """Curves and figures for the tests of pictures: curves made by hand, and checks of text that hold for every figure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -8,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from codecsim.channel import INTACT, Channel
-from pipelines.curves import Curve, CurvePoint
-from recognition.metrics import Interval
+from pipelines.curve import Curve, CurvePoint
+from recognition.metrics import Difference, Interval
 
 PEOPLE = tuple(f"p{number}" for number in range(8))
 QPS = (18.0, 24.0, 30.0, 36.0)
@@ -67,6 +68,18 @@ def curve(
         n_left_out=n_left_out,
         channel=channel,
     )
+
+
+def on_anchor(found: Curve, anchor: str, gain: float = -0.1) -> Curve:
+    """The same curve with gains on a method: `gain` of CCC without coding, 0.1 more at each value than at the last."""
+    points = tuple(
+        replace(point, gain=_differences(gain + 0.1 * (index + 1))) for index, point in enumerate(found.points)
+    )
+    return replace(found, points=points, anchor=anchor, uncompressed_gain=_differences(gain))
+
+
+def _differences(ccc: float) -> dict[str, Difference]:
+    return {name: Difference(each.estimate, each.low, each.high, 0, better=0.5) for name, each in metrics(ccc).items()}
 
 
 def ceiling(level: float = 0.7, **of: Any) -> Curve:

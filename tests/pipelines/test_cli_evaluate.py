@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,31 @@ def test_every_picture_is_drawn_again(
         assert np.asarray(picture.convert("L")).std() > 5
 
 
+def test_gains_on_another_method_are_told_and_drawn(made: tuple[Path, Outcome], tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    shutil.copy(made[0], out)
+    corpus = made[0].parents[1] / "labelled.h5"
+    codecsim("evaluate", out, "--methods", "lr-3,joint-3", "--every", 2, "--corpus", corpus, exit_code=0)
+    table = {
+        (row["method"], row["value"]): row
+        for row in rows(out.with_suffix(".curves.csv"))
+        if (row["reference"], row["s"]) == ("label", "3")
+    }
+    assert {row["anchor"] for (method, _), row in table.items() if method == "lr-3"} == {""}
+    for method, value in product(("joint-3", SMALL_3), ("none", *map(str, QPS))):
+        row, anchor = table[method, value], table["lr-3", value]
+        assert row["anchor"] == "lr-3"
+        assert float(row["gain_ccc"]) == pytest.approx(float(row["ccc"]) - float(anchor["ccc"]), abs=1e-12)
+        assert float(row["gain_ccc_low"]) <= float(row["gain_ccc"]) <= float(row["gain_ccc_high"])
+    target = tmp_path / "picture.png"
+    options = ("--figure", "gain", "--anchor", "joint", "--against", "bpp_lr", "--measure", "ccc", "--scales", 3)
+    said = codecsim("plot", out, "--out", target, *options, exit_code=0)
+    assert said.stdout == f"{target}\n{target.with_suffix('.pdf')}\n"
+    assert refusal(codecsim("plot", out, "--figure", "gain", "--anchor", "mix")) == (
+        f"{out}: no gain on 'mix' is known; methods that read its streams: joint, lr, {SMALL_3[:-2]}"
+    )
+
+
 def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> None:
     out, models = made[0], folder / "models"
 
@@ -176,7 +202,10 @@ def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> N
         (("--figure", "figure4", "--reference", "hr"), "--reference hr is not for --figure figure4; it has label, fid"),
         (("--figure", "hull", "--against", "bpp_lr"), "--against bpp_lr is not for --figure hull; it has bpp_hr, rate"),
         (("--figure", "rd", "--against", "qp"), "--against is not for --figure rd"),
-        (("--figure", "trace"), "--figure trace is not of such a file; it has rd, figure4, hull, loss, bits, strips"),
+        (
+            ("--figure", "trace"),
+            "--figure trace is not of such a file; it has rd, figure4, gain, hull, loss, bits, str",
+        ),
         (("--figure", "figure4", "--label", "arousal"), "no curve of label 'arousal'; there are valence"),
         (("--figure", "strips", "--frame", 3), "networks were not shown frame 3 of ada_1; they were shown one in 2"),
         (("--figure", "strips", "--frame", 12), "networks were not shown frame 12 of ada_1"),

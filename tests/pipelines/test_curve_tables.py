@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from codecsim.channel import channel
 from pipelines.console import table
+from pipelines.curve import MEASURES, RATES, Curve
 from pipelines.curve_tables import curves_csv, curves_table, curves_text, deltas_csv, deltas_table, refusals
-from pipelines.curves import MEASURES, RATES, Curve
 from pipelines.deltas import Compared, deltas
 from pipelines.tables import to_markdown
 from recognition.metrics import Interval
@@ -49,7 +49,10 @@ def test_the_csv_has_a_row_a_point_after_the_one_of_uncompressed_frames() -> Non
     assert curves_csv([]) == (
         "codec,mode,s,method,label,reference,loss,burst,loss_seed,value,bpp_lr,bpp_hr,rate_kbps,concealed,damaged,"
         "rmse,rmse_low,rmse_high,cc,cc_low,cc_high,ccc,ccc_low,ccc_high,"
-        "ccc_within,ccc_within_low,ccc_within_high,lost_ccc,lost_ccc_low,lost_ccc_high,on_hull,saturates_at,splits,n_sequences,n_subjects,n_frames,seeds\n"
+        "ccc_within,ccc_within_low,ccc_within_high,lost_ccc,lost_ccc_low,lost_ccc_high,"
+        "anchor,gain_rmse,gain_rmse_low,gain_rmse_high,gain_cc,gain_cc_low,gain_cc_high,gain_ccc,gain_ccc_low,gain_ccc_high,"
+        "gain_ccc_within,gain_ccc_within_low,gain_ccc_within_high,"
+        "on_hull,saturates_at,splits,n_sequences,n_subjects,n_frames,seeds\n"
     )
     at_20 = rows[4]
     assert [at_20[name] for name in ("codec", "mode", "s", "label", "reference")] == [
@@ -107,6 +110,17 @@ def test_what_is_not_known_is_empty_and_what_is_not_defined_is_nan() -> None:
     assert {(row["lost_ccc"], row["lost_ccc_low"], row["saturates_at"], row["ccc_low"]) for row in rows} == {
         ("", "", "", "nan")
     }
+
+
+def test_the_csv_has_the_gain_on_the_anchor_where_it_is_known() -> None:
+    joint = a_curve(method="joint-3", anchor="lr-3", uncompressed_gain={"ccc": Interval(0.25, 0.125, 0.5, 0)})
+    points = (replace(joint.points[0], gain={"ccc": Interval(-0.25, -0.5, 0.125, 0)}), *joint.points[1:])
+    rows = read(curves_csv([a_curve(), replace(joint, points=points)]))
+    names = ("anchor", "gain_ccc", "gain_ccc_low", "gain_ccc_high")
+    told = [[row[name] for name in names] for row in rows]
+    assert (
+        told == [[""] * 4] * 5 + [["lr-3", "0.25", "0.125", "0.5"], ["lr-3", "-0.25", "-0.5", "0.125"]] + [[""] * 4] * 3
+    )
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=19, max_size=19))

@@ -16,7 +16,8 @@ from codecsim.store import Sweep
 from codecsim.store.merge import merge
 from codecsim.store.records import Records, Series, column_array, write_part, write_predictions
 from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
-from pipelines.curves import Curve, curves
+from pipelines.curve import Curve
+from pipelines.curves import curves
 from pipelines.readings import NO_SEED, TRUTH, UNCODED, Readings
 from recognition.metrics import Interval, bootstrap, cc, ccc, paired, rmse
 
@@ -322,6 +323,66 @@ def test_one_person_gives_no_interval(path: Path) -> None:
     assert curve.saturates_at is None
 
 
+def differing(method: str, *, seeds: Sequence[int] = (0,), shift: int = 50, **changes: Any) -> list[Series]:
+    """As `standard`, of a method that tells something else."""
+    return [
+        replace(each, values=np.roll(each.values, 1) + np.float32(shift / 500))
+        for each in standard(seeds=seeds, method=method, **changes)
+    ]
+
+
+def test_gains_are_paired_differences_in_the_same_streams(path: Path) -> None:
+    joint, lr = standard(seeds=(0, 1)), differing("lr-3", seeds=(0, 1))
+    anchor, curve = made(path, joint + lr + SAID, resamples=500)
+    assert (anchor.method, anchor.anchor, anchor.uncompressed_gain) == ("lr-3", "", {})
+    assert all(point.gain == {} for point in anchor.points)
+    assert (curve.anchor, curve.anchor_family) == ("lr-3", "lr")
+    people = np.repeat(PEOPLE, N // EVERY)
+    for point, key in zip((*curve.points, None), [*(f"{{}}-3-{qp}" for qp in QPS), ""], strict=True):
+        told_a, told_b = (
+            np.stack([together([each for each in series if each.seed == seed], key, 3) for seed in (0, 1)])
+            for series in (joint, lr)
+        )
+        expected = paired(told_a, told_b, TARGET, recordings=people, subjects=people, resamples=500)
+        gain = curve.uncompressed_gain if point is None else point.gain
+        assert gain == {name: expected[name] for name in ("rmse", "cc", "ccc", "ccc_within")}
+        assert gain["ccc"].low < gain["ccc"].estimate < gain["ccc"].high
+    gained = curve.gained()
+    assert [point.metrics for point in gained.points] == [point.gain for point in curve.points]
+    assert gained.uncompressed == curve.uncompressed_gain
+    assert anchor.gained().points == ()
+
+
+def test_any_other_method_may_be_the_anchor(path: Path) -> None:
+    series = standard() + differing("joint-oa") + differing("lr-3", shift=100) + SAID
+    write(path, ROWS, series)
+    with Sweep(path) as sweep:
+        anchors = {
+            name: {curve.method: curve.anchor for curve in curves(sweep, resamples=10, anchor=name)}
+            for name in ("joint-oa", "joint", "non-joint")
+        }
+    assert anchors == {
+        "joint-oa": {"lr-3": "joint-oa", "joint-3": "joint-oa", "joint-oa": ""},
+        "joint": {"lr-3": "joint-3", "joint-3": "", "joint-oa": "joint-3"},
+        "non-joint": {"lr-3": "", "joint-3": "", "joint-oa": ""},
+    }
+
+
+def test_there_is_no_gain_where_the_anchor_was_not_shown_the_same(path: Path) -> None:
+    lr = [each for each in differing("lr-3") if each.key not in ("ben-3-24", "")]
+    _, curve = made(path, standard() + lr + SAID)
+    assert [point.value for point in curve.points if not point.gain] == [24]
+    assert [point.value for point in curve.gained().points] == [18, 30, 36]
+    assert (curve.anchor, curve.uncompressed_gain) == ("lr-3", {})
+
+
+def test_there_is_no_gain_between_different_targets(path: Path) -> None:
+    lagging = made(path, standard() + differing("lr-3", delay_seconds=2 / FPS) + SAID)
+    assert [(curve.method, curve.anchor) for curve in lagging] == [("lr-3", ""), ("joint-3", "")]
+    fidelity = made(path.with_name("f.h5"), standard() + differing("lr-3"), reference="fidelity")
+    assert [(curve.method, curve.anchor) for curve in fidelity] == [("lr-3", ""), ("joint-3", "")]
+
+
 LOSSES = (channel(0.01), channel(0.1), channel(0.1, burst=4), channel(0.1, seed=1))
 
 
@@ -374,6 +435,17 @@ def test_losses_that_another_network_or_other_frames_were_read_with_do_not_count
     with Sweep(path) as sweep:
         assert Readings(sweep).channels == (INTACT, LOSSES[1])
         assert [curve.loss for curve in curves(sweep, resamples=300, with_losses=True)] == [0, 0.1]
+
+
+def test_gains_in_streams_that_lost_packets_are_on_the_anchor_in_these(path: Path) -> None:
+    joint, lr = damaged(LOSSES[1], 1.0), damaged(LOSSES[1], 2.0, method="lr-3")
+    made(path, standard() + joint + differing("lr-3") + lr + SAID)
+    with Sweep(path) as sweep:
+        curve = next(
+            each for each in curves(sweep, resamples=10, with_losses=True) if each.method == "joint-3" and each.loss
+        )
+    levels = [ccc(np.concatenate([noisy(name, level, seed=7018) for name in PEOPLE]), TARGET) for level in (1.0, 2.0)]
+    assert curve.points[0].gain["ccc"].estimate == pytest.approx(levels[0] - levels[1], abs=1e-12)
 
 
 def test_losses_alone_are_no_curve(path: Path) -> None:

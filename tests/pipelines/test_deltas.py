@@ -13,7 +13,7 @@ from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from codecsim.channel import channel
 from codecsim.errors import UsageError
-from pipelines.curves import Curve
+from pipelines.curve import Curve
 from pipelines.deltas import Delta, delta, deltas
 from tests.pipelines.handmade import NOWHERE, ceiling, curve
 

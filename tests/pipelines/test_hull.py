@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
-from pipelines.curves import Curve
+from pipelines.curve import Curve
 from pipelines.hull import on_hull, upper_hull
 from pipelines.hull_figure import _hull_figure, plot_hull
 from pipelines.selection import select

@@ -13,7 +13,7 @@ from PIL import Image
 
 from codecsim.channel import Channel, channel
 from codecsim.errors import UsageError
-from pipelines.curves import Curve
+from pipelines.curve import Curve
 from pipelines.hull_figure import plot_hull
 from pipelines.loss_figure import _chosen, _loss_figure, kinds, plot_loss
 from pipelines.recognition_figures import plot_figure4

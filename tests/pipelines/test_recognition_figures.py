@@ -17,8 +17,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
-from pipelines.curves import Curve
-from pipelines.recognition_figures import _Across, _figure4, plot_figure4
+from pipelines.curve import Curve
+from pipelines.recognition_figures import _Across, _figure4, plot_figure4, plot_gain
 from pipelines.selection import select
 from pipelines.style import STYLE
 from tests.pipelines.made import (
@@ -29,6 +29,7 @@ from tests.pipelines.made import (
     ceiling,
     curve,
     legend_of,
+    on_anchor,
 )
 
 NAN = math.nan
@@ -315,3 +316,48 @@ def test_the_picture_is_written_as_png_and_pdf_and_the_same_each_time(tmp_path: 
     assert first[1].read_bytes().startswith(b"%PDF")
     second = plot_figure4(PAIR, tmp_path / "b.png")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+GAINS = [curve("lr-3", 3), on_anchor(curve("joint-3", 3), "lr-3"), on_anchor(curve("joint-4", 4), "lr-4"), ceiling()]
+
+
+def gain_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, curves: list[Curve], **chosen: Any) -> Figure:
+    """The figure that `plot_gain` saves."""
+    saved: list[Figure] = []
+    monkeypatch.setattr("pipelines.recognition_figures.save", lambda figure, _: saved.append(figure))
+    plot_gain(curves, tmp_path / "gain.png", **chosen)
+    return saved[0]
+
+
+def test_gains_are_drawn_around_the_anchor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figure = gain_figure(monkeypatch, tmp_path, GAINS)
+    axes = grid(figure)
+    assert legend_of(figure) == ["joint"]
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["CC\ngain on lr", "CCC\ngain on lr"]
+    for axis in axes.flat:
+        assert set(line(axis, "as lr").get_ydata()) == {0}
+    np.testing.assert_allclose(line(axes[1, 0], "joint").get_ydata(), [0.0, 0.1, 0.2, 0.3], atol=1e-12)
+    np.testing.assert_allclose(line(axes[1, 1], "joint, none").get_ydata(), [-0.1])
+    said = caption_of(figure)
+    assert "gain on lr in the same streams: CC and CCC against the labels (valence);" in said
+    assert "bands and bars: paired 95 % bootstrap over subjects and seeds" in said
+    assert_text_is_legible(figure)
+
+
+def test_curves_that_are_no_gain_have_no_line_at_0() -> None:
+    assert all(each.get_label() != "as lr" for axis in drawn(PAIR).axes for each in axis.lines)
+
+
+@pytest.mark.parametrize(
+    ("curves", "why"),
+    [
+        (PAIR, "no gain is known: no other method was shown the same streams as the anchor, with labels"),
+        ([*GAINS, on_anchor(curve("lr-3", 3), "joint-3")], "gains on joint and lr in one picture would not be told"),
+    ],
+)
+def test_gains_that_are_not_known_or_not_on_one_family_are_refused(
+    tmp_path: Path, curves: list[Curve], why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        plot_gain(curves, tmp_path / "gain.png")
+    assert not list(tmp_path.iterdir())
