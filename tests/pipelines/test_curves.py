@@ -448,6 +448,15 @@ def test_gains_in_streams_that_lost_packets_are_on_the_anchor_in_these(path: Pat
     assert curve.points[0].gain["ccc"].estimate == pytest.approx(levels[0] - levels[1], abs=1e-12)
 
 
+def test_there_is_no_gain_in_losses_that_the_anchor_was_not_shown(path: Path) -> None:
+    made(path, standard() + damaged(LOSSES[1], 1.0) + differing("lr-3") + SAID)
+    with Sweep(path) as sweep:
+        _, whole, lossy = curves(sweep, resamples=10, with_losses=True)
+    assert (whole.method, lossy.method, lossy.channel) == ("joint-3", "joint-3", LOSSES[1])
+    assert all(point.gain for point in whole.points)
+    assert not any(point.gain for point in lossy.points)
+
+
 def test_losses_alone_are_no_curve(path: Path) -> None:
     assert made(path, damaged(LOSSES[0], 0.5) + SAID, with_losses=True) == []
 
