@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pipelines.table1 import as_csv, as_markdown, as_text, summarise
 from recognition.methods import Method
 from recognition.metrics import ccc, rmse, score
 from recognition.training import Trained, Trainer
-from tests.pipelines.command import codecsim, refusal
+from tests.pipelines.command import Outcome, codecsim, refusal
 from tests.pipelines.compared import SETTINGS, comparison
 
 _RNG = np.random.default_rng(4)
@@ -40,6 +41,20 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         sequence.append((128 + 60 * value + noise).clip(0, 255).astype(np.uint8), pts_seconds=t / 25)
                     sequence.labels("valence", valence)
     return path
+
+
+@pytest.fixture(scope="module")
+def first(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A table of three methods and two seeds, and what its command said: for `table` to copy, never written to."""
+    out = tmp_path_factory.mktemp("first") / "table"
+    given = ("--out", out, "--methods", "lr,joint,mix", "--seeds", "0-1", *_TINY)
+    return out, codecsim("table1", faces, *given, exit_code=0)
+
+
+@pytest.fixture
+def table(first: tuple[Path, Outcome], tmp_path: Path) -> Path:
+    """A copy of the folder of that table, with its networks and predictions."""
+    return Path(shutil.copytree(first[0], tmp_path / "table"))
 
 
 def _told(out: Path, name: str) -> npt.NDArray[np.float32]:
@@ -159,13 +174,11 @@ def test_the_csv_holds_every_figure() -> None:
     assert next(row for row in rows if row["method"] == "joint-3 - lr-3")["measure"] == "rmse"
 
 
-def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "lr,joint,mix", "--seeds", "0-1", *_TINY)
-    first = codecsim(*command, exit_code=0)
-    assert "valence, s = 4" in first.stdout
-    assert "joint-4 − lr-4" in first.stdout
-    assert "step 2 of 2" in first.stderr
+def test_the_whole_command_trains_tests_and_writes_once(faces: Path, first: tuple[Path, Outcome], table: Path) -> None:
+    (_, said), out = first, table
+    assert "valence, s = 4" in said.stdout
+    assert "joint-4 − lr-4" in said.stdout
+    assert "step 2 of 2" in said.stderr
     networks = sorted(path.name for path in out.glob("*.safetensors"))
     names = ["joint-4", "lr-4", "mix", "sr-fcn-4"]
     assert networks == sorted(f"{name}.seed{seed}.safetensors" for name in names for seed in (0, 1))
@@ -175,56 +188,51 @@ def test_the_whole_command_trains_tests_and_writes_once(faces: Path, tmp_path: P
     assert "seeds 0, 1" in written
     assert _told(out, "mix.seed0.dev").shape == (18, 1)  # 3 people × 6 frames
 
-    second = codecsim(*command, exit_code=0)
-    assert "step" not in second.stderr
-    assert second.stdout == first.stdout
-    table = list(csv.DictReader(io.StringIO((out / "table1.csv").read_text())))
+    command = ("table1", faces, "--out", out, "--methods", "lr,joint,mix", "--seeds", "0-1", *_TINY)
+    again = codecsim(*command, exit_code=0)
+    assert "step" not in again.stderr
+    assert again.stdout == said.stdout.replace(str(first[0]), str(out))
+    rows = list(csv.DictReader(io.StringIO((out / "table1.csv").read_text())))
     told = np.stack([_told(out, f"lr-4.seed{seed}.dev") for seed in (0, 1)])
     target = _targets(faces)
     expected = np.mean([rmse(one[:, 0], target) for one in told])
-    found = next(row for row in table if row["method"] == "lr-4" and row["measure"] == "rmse")
+    found = next(row for row in rows if row["method"] == "lr-4" and row["measure"] == "rmse")
     assert float(found["mean"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_predictions_are_made_anew_for_other_networks(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+def test_predictions_are_made_anew_for_other_networks(faces: Path, table: Path) -> None:
+    command = ("table1", faces, "--out", table, "--methods", "lr", "--seeds", "0", *_TINY)
+    marked = _mark(table, "lr-4.seed0.dev")
     codecsim(*command, exit_code=0)
-    marked = _mark(out, "lr-4.seed0.dev")
-    codecsim(*command, exit_code=0)
-    assert np.array_equal(_told(out, "lr-4.seed0.dev"), marked)
+    assert np.array_equal(_told(table, "lr-4.seed0.dev"), marked)
     codecsim(*command, "--loss", "ccc", "--force", exit_code=0)
-    assert not np.array_equal(_told(out, "lr-4.seed0.dev"), marked)
+    assert not np.array_equal(_told(table, "lr-4.seed0.dev"), marked)
 
 
-def test_a_table_is_made_again_of_its_predictions_alone(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "lr,joint", "--seeds", "0", *_TINY)
-    first = codecsim(*command, "--postprocess", exit_code=0)
-    for path in out.glob("*.*"):
+def test_a_table_is_made_again_of_its_predictions_alone(faces: Path, table: Path) -> None:
+    command = ("table1", faces, "--out", table, "--methods", "lr,joint", "--seeds", "0", *_TINY)
+    said = codecsim(*command, "--postprocess", exit_code=0)
+    for path in table.glob("*.*"):
         path.unlink()
-    second = codecsim(*command, "--postprocess", exit_code=0)
-    assert second.stdout == first.stdout
-    assert "step" not in second.stderr
-    assert not list(out.glob("*.safetensors"))
+    again = codecsim(*command, "--postprocess", exit_code=0)
+    assert again.stdout == said.stdout
+    assert "step" not in again.stderr
+    assert not list(table.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("other", [("--loss", "ccc"), ("--test-every", 2), ("--scales", 3), ("--force",)])
 def test_predictions_of_something_else_do_not_stand_for_a_network(
-    faces: Path, tmp_path: Path, other: tuple[str, ...]
+    faces: Path, table: Path, other: tuple[str, ...]
 ) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "mix", "--seeds", "0", *_TINY)
-    codecsim(*command, exit_code=0)
-    (out / "mix.seed0.safetensors").unlink()
+    command = ("table1", faces, "--out", table, "--methods", "mix", "--seeds", "0", *_TINY)
+    (table / "mix.seed0.safetensors").unlink()
+    assert "step" not in codecsim(*command, exit_code=0).stderr
     assert "step 2 of 2" in codecsim(*command, *other, exit_code=0).stderr
 
 
-def test_damaged_predictions_are_told(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
-    codecsim(*command, exit_code=0)
-    path = out / "predictions" / "lr-4.seed0.dev.npz"
+def test_damaged_predictions_are_told(faces: Path, table: Path) -> None:
+    command = ("table1", faces, "--out", table, "--methods", "lr", "--seeds", "0", *_TINY)
+    path = table / "predictions" / "lr-4.seed0.dev.npz"
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no zip"):
         path.write_bytes(damaged)
@@ -235,41 +243,38 @@ def test_damaged_predictions_are_told(faces: Path, tmp_path: Path) -> None:
     codecsim(*command, exit_code=0)
 
 
-def test_a_table_is_made_again_without_corpus_or_network(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    options = ("--out", out, "--methods", "joint", "--seeds", "0-1", *_TINY, "--test-every", 2)
-    first = codecsim("table1", faces, *options, "--postprocess", exit_code=0)
-    for path in out.glob("*.*"):
+def test_a_table_is_made_again_without_corpus_or_network(faces: Path, table: Path) -> None:
+    options = ("--out", table, "--methods", "joint", "--seeds", "0-1", *_TINY, "--test-every", 2)
+    said = codecsim("table1", faces, *options, "--postprocess", exit_code=0)
+    for path in table.glob("*.*"):
         path.unlink()
-    second = codecsim("table1", *options, "--postprocess", exit_code=0)
-    assert second.stdout == first.stdout
-    assert second.stderr == ""
-    written = (out / "table1.md").read_text()
+    again = codecsim("table1", *options, "--postprocess", exit_code=0)
+    assert again.stdout == said.stdout
+    assert again.stderr == ""
+    written = (table / "table1.md").read_text()
     assert (
         "9 frames tested (one in 2); networks `paper`, schedule `cpu` (steps × frames: SR-FCN 2 × 16, joint 2 × 4"
         in written
     )
 
 
-def test_methods_that_were_not_tested_with_every_seed_are_told(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    options = ("--out", out, "--methods", "lr,mix", "--seeds", "0-1", *_TINY)
-    codecsim("table1", faces, *options, exit_code=0)
-    (out / "predictions" / "mix.seed1.dev.npz").unlink()
+def test_methods_that_were_not_tested_with_every_seed_are_told(table: Path) -> None:
+    options = ("--out", table, "--methods", "lr,mix", "--seeds", "0-1", *_TINY)
+    (table / "predictions" / "mix.seed1.dev.npz").unlink()
     said = codecsim("table1", *options, exit_code=0)
     assert said.stderr.strip() == "Not tested with every seed, and left out: mix at s = 4"
     assert "mix" not in said.stdout
-    assert "left out: mix at s = 4." in (out / "table1.md").read_text()
+    assert "left out: mix at s = 4." in (table / "table1.md").read_text()
     said = codecsim("table1", *options, "--scales", 3)
     assert "of these methods and seeds no predictions are kept; name a corpus" in refusal(said)
 
 
-def test_without_a_corpus_the_frames_must_be_those_that_were_kept(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    options = ("--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
-    assert "truth.dev.npz: no such file; it is written where" in refusal(codecsim("table1", *options))
-    codecsim("table1", faces, *options, exit_code=0)
-    path = out / "predictions" / "truth.dev.npz"
+def test_without_a_corpus_the_frames_must_be_those_that_were_kept(table: Path, tmp_path: Path) -> None:
+    given = ("--methods", "lr", "--seeds", "0", *_TINY)
+    nowhere = refusal(codecsim("table1", "--out", tmp_path / "nowhere", *given))
+    assert "truth.dev.npz: no such file; it is written where" in nowhere
+    options = ("--out", table, *given)
+    path = table / "predictions" / "truth.dev.npz"
     truth = read_truth(path)
     assert truth is not None
     write_truth(path, replace(truth, frames="0" * 64))
@@ -295,15 +300,14 @@ def test_what_a_network_tells_is_kept_before_the_next_is_trained(
     assert _told(out, "lr-4.seed0.dev").shape == (18, 1)
 
 
-def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, tmp_path: Path) -> None:
-    out = tmp_path / "table"
-    command = ("table1", faces, "--out", out, "--methods", "lr", "--seeds", "0", *_TINY)
+def test_post_processing_is_fitted_on_the_fold_and_told(faces: Path, table: Path) -> None:
+    command = ("table1", faces, "--out", table, "--methods", "lr", "--seeds", "0", *_TINY)
     plain = codecsim(*command, exit_code=0)
     chained = codecsim(*command, "--postprocess", exit_code=0)
-    written = (out / "table1.md").read_text()
+    written = (table / "table1.md").read_text()
     assert "lr-4 at s = 4, valence, seed 0:" in written
     assert "post-processed as listed below" in written
-    assert _told(out, "lr-4.seed0.fold").shape == (12, 1)  # two of six people
+    assert _told(table, "lr-4.seed0.fold").shape == (12, 1)  # two of six people
     assert chained.stdout != plain.stdout
 
 
