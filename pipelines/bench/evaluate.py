@@ -30,6 +30,7 @@ from recognition.networks import ValenceCNN, Variant
 from recognition.resampling import enlarge, luma
 from recognition.training import weights_path
 
+_CORPUS = "demo"
 _METHOD = "joint-4"
 _SIDE = 24
 _QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
@@ -54,7 +55,7 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
         _repeated(few, _FEW)
         for precision in precisions:
             speed = partial(_speed, folder, rounds, device=place, precision=precision, variant=variant)
-            yield from speed("demo", _QPS[place.type], EVERY[place.type])
+            yield from speed(_CORPUS, _QPS[place.type], EVERY[place.type])
             if place.type == "cpu":
                 yield from speed(few, _FEW_QPS, 1)
         yield f"memory: {_memory(folder, variant)}"

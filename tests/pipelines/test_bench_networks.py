@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,8 +82,11 @@ def test_train_measures_both_networks() -> None:
 
 
 @pytest.mark.usefixtures("_small")
-def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EVERY, "cpu", 160)
+def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "_CORPUS", small_corpus)
+    monkeypatch.setitem(EVERY, "cpu", 15)
     monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
     monkeypatch.setattr(evaluate, "_SEQUENCES", (1,))
     monkeypatch.setattr(evaluate, "_FEW", 1)
@@ -90,7 +94,7 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(monkeyp
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
     machine, *speeds, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
     assert machine.startswith("machine: ")
-    for every, (sizes, *rates) in ((160, speeds[:3]), (1, speeds[3:])):
+    for every, (sizes, *rates) in ((15, speeds[:3]), (1, speeds[3:])):
         of = rf"\d+ sequences and streams of which one frame in {every} is shown"
         assert re.fullmatch(rf"fp32: \d+ frames that differ, of {of}", sizes)
         said = ("from streams to predictions that are stored", "end to end, encoding too")

@@ -129,7 +129,8 @@ def tensors(folder: Path) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in read_tensors(folder / f"{STEM}.safetensors")[0].items()}
 
 
-STEPS = ("--iterations", 6 * EVERY)
+LOOKS = 4
+STEPS = ("--iterations", LOOKS * EVERY, "--batch", 2)
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +156,9 @@ def test_a_training_that_is_killed_or_interrupted_goes_on_to_the_same_weights_an
     assert (number == signal.SIGINT) == stopped.stderr.endswith("the same command takes up where it stopped.\n")
     assert [name for name in names(tmp_path) if not name.startswith(".")] == [checkpoint.name]
     reached = read_tensors(checkpoint)[1]["state"]["step"]
-    assert EVERY <= reached < 6 * EVERY
+    assert EVERY <= reached < LOOKS * EVERY
     went_on = train(corpus, tmp_path, *STEPS)
-    assert went_on.stderr.startswith(f"{SMALL_3}: step {reached + EVERY} of {6 * EVERY}")
+    assert went_on.stderr.startswith(f"{SMALL_3}: step {reached + EVERY} of {LOOKS * EVERY}")
     assert names(tmp_path) == names(whole)
     assert tensors(tmp_path) == tensors(whole)
     clock = ("seconds", "frames_per_second")
