@@ -68,6 +68,8 @@ def open_hdf5(path: Path, schema: str, version: int, what: str) -> h5py.File:
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path}: no such file; a {what} file is needed") from None
     except OSError as error:
+        if path.is_file() and not h5py.is_hdf5(path):
+            raise StoreError(f"{path}: no HDF5 file, or its start is damaged; a {what} file is needed") from error
         reason = re.search(r"\(([^(),\n]+)", str(error))
         raise StoreError(f"{path}: not a {what} file, or damaged ({reason[1] if reason else error})") from error
     except DAMAGE as error:

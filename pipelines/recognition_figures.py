@@ -17,6 +17,7 @@ from codecsim.errors import UsageError
 from pipelines.curve import MEASURE_NAMES, MEASURES, RATES, Curve
 from pipelines.selection import Selection, ceiling_name, select
 from pipelines.style import (
+    INCHES_A_CHARACTER,
     RATE_NAMES,
     STYLE,
     caption,
@@ -34,6 +35,8 @@ Against = Literal["qp", "bpp_lr", "bpp_hr", "rate_kbps"]
 _MOST_FACTORS = 6
 _FEW_FACTORS = 3  # up to so many columns are wide
 _LEAST_INCHES = 5.0
+_WIDE, _NARROW, _BESIDE = 3.1, 2.05, 0.1  # inches a column, and of it beside the axis
+_BETWEEN_TICKS = 1  # characters
 _FEW_METHODS = 4  # up to so many bands are told apart where they are as dark as others
 _MARKERS_OF_A_NARROW_LINE = 6
 _MARGIN, _GAP, _NONE_WIDTH = 0.04, 0.07, 0.2  # of the length of the axis that curves take
@@ -169,10 +172,18 @@ class _Across:
         away = _GAP + share * self.none_width
         return self.at(1 + away if self.is_rate else -away)
 
-    def prepare(self, axis: Any, n_ticks: int) -> None:
-        """Set scale, limits and ticks of an axis."""
+    def share(self, value: float) -> float:
+        """How far on the way from `low` to `high` a value lies."""
+        low, high = self.low, self.high
+        return math.log(value / low) / math.log(high / low) if self.is_rate else (value - low) / (high - low)
+
+    def prepare(self, axis: Any, n_ticks: int, inches: float) -> None:
+        """Set scale, limits and ticks of an axis that is so many inches long."""
         axis.set_xscale("log" if self.is_rate else "linear")
-        ticks = [(tick, f"{tick:g}") for tick in self._ticks(n_ticks) if self.low <= tick <= self.high]
+        ticks = self._apart(
+            [(tick, f"{tick:g}") for tick in self._ticks(n_ticks) if self.low <= tick <= self.high],
+            inches / (1 + _MARGIN + (_GAP + self.none_width if self.none_width else _MARGIN)),
+        )
         ends = [self.at(-_MARGIN), self.at(1 + _MARGIN)]
         if self.none_width:
             ticks.append((self.none_at(0.5), _NONE))
@@ -183,6 +194,15 @@ class _Across:
         axis.set_xticks([tick for tick in between if self.low <= tick <= self.high], minor=True)
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlim(ends)
+
+    def _apart(self, ticks: Iterable[tuple[float, str]], inches: float) -> list[tuple[float, str]]:
+        """Ticks whose texts do not touch those before, where the way from `low` to `high` is so many inches long."""
+        kept: list[tuple[float, str]] = []
+        for tick, text in ticks:
+            characters = (len(text) + len(kept[-1][1])) / 2 + _BETWEEN_TICKS if kept else 0
+            if not kept or (self.share(tick) - self.share(kept[-1][0])) * inches >= characters * INCHES_A_CHARACTER:
+                kept.append((tick, text))
+        return kept
 
     def _ticks(self, most: int) -> Iterable[float]:
         if self.is_rate:
@@ -261,14 +281,14 @@ def _figure4(shown: Selection, against: Against, measures: Sequence[str]) -> Fig
     scales, every = shown.scales, (*shown.coded, *shown.ceilings)
     is_wide = len(scales) <= _FEW_FACTORS
     styles = method_styles(curve.family for curve in every)
-    width = max(_LEAST_INCHES, 0.8 + len(scales) * (3.1 if is_wide else 2.05))
+    width = max(_LEAST_INCHES, 0.8 + len(scales) * (_WIDE if is_wide else _NARROW))
     figure = Figure(figsize=(width, 0.8 + 2.4 * len(measures)), layout="constrained")
     axes = figure.subplots(len(measures), len(scales), sharey="row", sharex="col", squeeze=False)
     for column, s in enumerate(scales):
         within = shown.coded if against == "qp" else shown.of(s)
         across = _Across.of(within, against, _NONE_WIDTH if is_wide else _NARROW_NONE_WIDTH)
         for axis, measure in zip(axes[:, column], measures, strict=True):
-            across.prepare(axis, 5 if is_wide else 4)
+            across.prepare(axis, *((5, _WIDE - _BESIDE) if is_wide else (4, _NARROW - _BESIDE)))
             _Panel(axis, measure, across, styles, is_wide).draw(shown.of(s), shown.ceilings)
         axes[0, column].set_title(scale_name(s))
         axes[-1, column].set_xlabel(_axis_name(shown.mode, against, is_wide))

@@ -77,7 +77,10 @@ _DECADES = {2.2: 2, 0.8: 4, 0.45: 5}
 """Below so many decades a logarithmic axis gets these steps."""
 
 _CAPTION_CHARACTERS = 15.5  # of 8 pt, in an inch
-_LEGEND_INCHES, _LEGEND_INCHES_A_CHARACTER = 0.73, 0.075  # of an entry of 9 pt: line and space, text
+_LEGEND_INCHES = 0.73  # of an entry: line and space
+
+INCHES_A_CHARACTER = 0.075
+"""Of text of 9 pt, in legends and beside ticks."""
 
 
 def scale_style(scale: int) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def legend_above(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -
 
 def legend_columns(names: Sequence[str], inches: float) -> int:
     """How many columns of a legend fit side by side; its entries go down a column first."""
-    rows, widths = 1, [_LEGEND_INCHES + _LEGEND_INCHES_A_CHARACTER * len(name) for name in names]
+    rows, widths = 1, [_LEGEND_INCHES + INCHES_A_CHARACTER * len(name) for name in names]
     while rows < len(names) and sum(map(max, _chunks(widths, rows))) > inches:
         rows += 1
     return -(-len(names) // rows)

@@ -302,8 +302,8 @@ def folder(path: Path, sweep: Path) -> None:
 
 _HDF5 = "{path}: not a sweep file, or damaged ("
 _OUTPUTS: list[tuple[Callable[[Path, Path], None], str]] = [
-    (text_file, _HDF5 + "file signature not found)"),
-    (empty_file, _HDF5 + "file signature not found)"),
+    (text_file, "{path}: no HDF5 file, or its start is damaged; a sweep file is needed"),
+    (empty_file, "{path}: no HDF5 file, or its start is damaged; a sweep file is needed"),
     (corpus_file, "{path}: not a sweep file: its schema is 'codecsim-corpus', 'codecsim-sweep' is needed"),
     (other_hdf5, "{path}: not a sweep file: its schema is 'None', 'codecsim-sweep' is needed"),
     (

@@ -152,6 +152,22 @@ def test_what_was_never_coded_is_off_the_axis_of_what_was(low: float, ratio: flo
     assert place > across.high if against == "bpp_lr" else place < across.low
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "inches", "expected"),
+    [
+        (0.0134, 0.0172, 1.95, ["0.014", "0.016"]),
+        (0.0134, 0.0172, 3.9, ["0.014", "0.015", "0.016", "0.017"]),
+        (0.0125, 0.0435, 1.95, ["0.015", "0.03"]),
+    ],
+)
+def test_ticks_are_as_many_as_there_is_room_for(low: float, high: float, inches: float, expected: list[str]) -> None:
+    axis = Figure().subplots()
+    across = _Across("bpp_hr", low, high, 0.3)
+    across.prepare(axis, 4, inches)
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == [*expected, "none"]
+    assert [across.share(each) for each in (low, across.at(0.25), high)] == pytest.approx([0, 0.25, 1])
+
+
 def test_a_point_that_is_not_defined_breaks_its_line_alone() -> None:
     axis = grid(drawn([curve("lr-3", 3, levels=(NAN, 0.58, 0.5, 0.3)), curve("joint-3", 3)]))[1, 0]
     assert np.isnan(line(axis, "lr").get_ydata()).tolist() == [True, False, False, False]
