@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
+from typing import Literal
 
 from codecsim.channel import INTACT
 from pipelines.console import table
@@ -85,6 +86,19 @@ def curves_table(curves: Sequence[Curve]) -> Rows:
 def curves_text(curves: Sequence[Curve]) -> str:
     """`curves_table` as one reads it in a terminal: a block a codec, mode, label and reference, the ceiling on top."""
     return "\n\n".join(f"{_caption(block)}\n{table(*curves_table(block))}" for block in _blocks(curves))
+
+
+def gains_table(curves: Sequence[Curve]) -> Rows:
+    """A row a method and factor with an anchor: what it gains on it in CCC, uncompressed and at both ends of the curve.
+
+    Codec, label, reference, loss, burst, loss seed and values have columns where curves differ in them. No rows where
+    no gain is known.
+    """
+    gained = [gain for gain in (curve.gained() for curve in curves) if gain.points]
+    telling = _telling(gained, *_SETTING, ("values", _values))
+    header = [*(name for name, _ in telling), "method", "s", "against", "CCC gain uncompressed"]
+    header += ["at smallest", "at largest"]
+    return header, [[*(tell(gain) for _, tell in telling), *_gain_cells(gain)] for gain in gained]
 
 
 def deltas_table(compared: Sequence[Compared]) -> Rows:
@@ -169,6 +183,11 @@ def _cells(curve: Curve) -> list[str]:
     ]
 
 
+def _gain_cells(gain: Curve) -> list[str]:
+    ends = (gain.uncompressed, gain.points[0].metrics, gain.points[-1].metrics)
+    return [gain.method, str(gain.s), gain.anchor, *(_interval(each.get("ccc"), sign="+") for each in ends)]
+
+
 def _delta_cells(each: Compared) -> list[str]:
     rate, gain = each.delta.bd_rate_percent, each.delta.bd_ccc
     return [
@@ -182,11 +201,11 @@ def _delta_cells(each: Compared) -> list[str]:
     ]
 
 
-def _interval(found: Interval | None) -> str:
+def _interval(found: Interval | None, *, sign: Literal["", "+"] = "") -> str:
     if found is None:
         return _NOTHING
-    ends = f" [{found.low:.3f}, {found.high:.3f}]" if _is_bounded(found) else ""
-    return f"{found.estimate:.3f}{ends}"
+    estimate, low, high = (f"{value:{sign}.3f}" for value in (found.estimate, found.low, found.high))
+    return f"{estimate} [{low}, {high}]" if _is_bounded(found) else estimate
 
 
 def _is_bounded(found: Interval) -> bool:

@@ -239,7 +239,7 @@ def _write_curves(out: Path, *, plot: bool) -> None:
     from codecsim.store import Sweep
     from pipelines.console import note, say, table
     from pipelines.curve import REFERENCES
-    from pipelines.curve_tables import curves_csv, curves_text, deltas_table, refusals
+    from pipelines.curve_tables import curves_csv, curves_text, deltas_table, gains_table, refusals
     from pipelines.curves import curves
     from pipelines.deltas import deltas
 
@@ -248,6 +248,9 @@ def _write_curves(out: Path, *, plot: bool) -> None:
     known = {reference: those for reference, those in found.items() if any(curve.points for curve in those)}
     for those in known.values():
         say(f"\n{curves_text(those)}")
+    gains = gains_table(known.get("label", []))
+    if gains[1]:
+        say("\n" + table(*gains))
     if "label" in known and (compared := deltas(known["label"])):
         say("\n" + table(*deltas_table(compared)))
         for reason in refusals(compared):

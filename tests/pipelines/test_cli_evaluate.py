@@ -1,6 +1,7 @@
 """`codecsim sweep` with networks, `codecsim evaluate` and the pictures of what they read, as whole commands."""
 
 import csv
+import re
 import shutil
 from itertools import product
 from pathlib import Path
@@ -164,7 +165,8 @@ def test_gains_on_another_method_are_told_and_drawn(made: tuple[Path, Outcome], 
     out = tmp_path / "sweep.h5"
     shutil.copy(made[0], out)
     corpus = made[0].parents[1] / "labelled.h5"
-    codecsim("evaluate", out, "--methods", "lr-3,joint-3", "--every", 2, "--corpus", corpus, exit_code=0)
+    said = codecsim("evaluate", out, "--methods", "lr-3,joint-3", "--every", 2, "--corpus", corpus, exit_code=0)
+    assert re.search(r"\njoint-3 +3  lr-3 +[+-]0\.\d{3} \[", said.stdout)
     table = {
         (row["method"], row["value"]): row
         for row in rows(out.with_suffix(".curves.csv"))

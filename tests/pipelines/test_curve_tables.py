@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from codecsim.channel import channel
 from pipelines.console import table
 from pipelines.curve import MEASURES, RATES, Curve
-from pipelines.curve_tables import curves_csv, curves_table, curves_text, deltas_csv, deltas_table, refusals
+from pipelines.curve_tables import (
+    curves_csv,
+    curves_table,
+    curves_text,
+    deltas_csv,
+    deltas_table,
+    gains_table,
+    refusals,
+)
 from pipelines.deltas import Compared, deltas
 from pipelines.tables import to_markdown
 from recognition.metrics import Interval
@@ -121,6 +129,25 @@ def test_the_csv_has_the_gain_on_the_anchor_where_it_is_known() -> None:
     assert (
         told == [[""] * 4] * 5 + [["lr-3", "0.25", "0.125", "0.5"], ["lr-3", "-0.25", "-0.5", "0.125"]] + [[""] * 4] * 3
     )
+
+
+def test_the_table_of_gains_tells_both_ends_of_what_is_known() -> None:
+    joint = a_curve(method="joint-3", anchor="lr-3", uncompressed_gain={"ccc": Interval(0.25, 0.125, 0.5, 0)})
+    first, second, third, last = joint.points
+    points = (
+        first,
+        replace(second, gain={"ccc": Interval(-0.25, -0.5, 0.125, 0)}),
+        replace(third, gain={"ccc": Interval(0.125, NOWHERE, NOWHERE, 0)}),
+        last,
+    )
+    header, rows = gains_table([ceiling(), a_curve(), replace(joint, points=points)])
+    assert header == ["method", "s", "against", "CCC gain uncompressed", "at smallest", "at largest"]
+    assert rows == [
+        ["joint-3", "3", "lr-3", "+0.250 [+0.125, +0.500]", "-0.250 [-0.500, +0.125]", "+0.125"],
+    ]
+    unknown = gains_table([replace(joint, points=points[1:2], uncompressed_gain={})])[1]
+    assert unknown == [["joint-3", "3", "lr-3", "–", *(["-0.250 [-0.500, +0.125]"] * 2)]]
+    assert gains_table([a_curve()])[1] == []
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=19, max_size=19))
