@@ -191,6 +191,7 @@ def save(figure: Figure, target: Path) -> list[Path]:
     with replacing(paths[0]) as temporary:
         FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=DPI)
         _shrink(temporary)
+    figure.set_layout_engine(None)  # it is laid out: the PDF takes that over, and is drawn once instead of twice
     with replacing(paths[1]) as temporary, mpl.rc_context(STYLE):
         FigureCanvasPdf(figure).print_figure(temporary, format="pdf", dpi=DPI, metadata={"CreationDate": None})
     return paths
