@@ -9,12 +9,12 @@ import click
 
 from codecsim.errors import CodecsimError, UsageError
 from codecsim.interrupts import never_lost
-from pipelines.benching import bench
-from pipelines.learning import methods, table1, train
-from pipelines.parameters import FILE
-from pipelines.plotting import plot
-from pipelines.preparing import prepare
-from pipelines.sweeping import evaluate, sweep
+from pipelines.commands.benching import bench
+from pipelines.commands.learning import methods, table1, train
+from pipelines.commands.parameters import FILE
+from pipelines.commands.plotting import plot
+from pipelines.commands.preparing import prepare
+from pipelines.commands.sweeping import evaluate, sweep
 
 _LIBRARIES = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
@@ -74,8 +74,8 @@ for _command in (sweep, evaluate, plot, prepare, methods, train, table1, bench):
 @click.option("--all", "every_sequence", is_flag=True, help="List every sequence of a corpus, not just the first 40.")
 def info(file: Path, every_sequence: bool) -> None:
     """Say what FILE, a sweep or a corpus, holds."""
+    from pipelines.commands.information import describe
     from pipelines.console import say
-    from pipelines.information import describe
 
     say(describe(file, every_sequence=every_sequence))
 

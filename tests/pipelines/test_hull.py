@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
 from pipelines.curve import Curve
+from pipelines.figures.hull import _hull_figure, plot_hull
+from pipelines.figures.selection import select
+from pipelines.figures.style import STYLE
 from pipelines.hull import on_hull, upper_hull
-from pipelines.hull_figure import _hull_figure, plot_hull
-from pipelines.selection import select
-from pipelines.style import STYLE
 from tests.pipelines.made import assert_text_is_legible, caption_of, ceiling, curve, legend_of
 
 POINTS = st.lists(st.tuples(st.integers(1, 40), st.integers(-30, 30)), min_size=1, max_size=30)

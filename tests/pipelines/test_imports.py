@@ -118,7 +118,7 @@ def test_help_is_quick() -> None:
 def test_the_names_that_help_shows_without_imports_are_those_of_the_registries() -> None:
     from codecsim.codecs import CODECS
     from codecsim.measures import MEASURES
-    from pipelines import sweeping
+    from pipelines.commands import sweeping
 
     assert tuple(CODECS) == sweeping.CODECS
     assert sweeping._QUALITIES == MEASURES
@@ -127,7 +127,7 @@ def test_the_names_that_help_shows_without_imports_are_those_of_the_registries()
 def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> None:
     from codecsim.sources.synthetic.benchmark import LAYOUTS
     from codecsim.sources.synthetic.difficulty import DIFFICULTIES
-    from pipelines import preparing
+    from pipelines.commands import preparing
 
     assert tuple(LAYOUTS) == preparing.TASKS
     assert tuple(dict.fromkeys(name for layouts in LAYOUTS.values() for name in layouts)) == preparing.LAYOUTS
@@ -135,7 +135,7 @@ def test_the_names_of_the_synthetic_benchmark_are_those_of_its_registries() -> N
 
 
 def test_the_names_of_training_are_those_of_its_registries() -> None:
-    from pipelines import learning, parameters
+    from pipelines.commands import learning, parameters
     from recognition.devices import PRECISIONS
     from recognition.losses import LOSSES
     from recognition.methods import families

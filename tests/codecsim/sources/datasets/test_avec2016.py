@@ -12,7 +12,7 @@ from codecsim.corpus import Corpus
 from codecsim.errors import SourceError
 from codecsim.sources.assembly import AssemblyReport, assemble
 from codecsim.sources.datasets.avec2016 import SPLITS, find_recordings
-from pipelines.preparing import AVEC_SPLITS
+from pipelines.commands.preparing import AVEC_SPLITS
 from tests.codecsim.sources.datasets.rated_trees import (
     N_LABELS,
     RATERS,

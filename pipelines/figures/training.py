@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from codecsim.errors import StoreError
-from pipelines.style import STYLE, checked_target, save
+from pipelines.figures.style import STYLE, checked_target, save
 
 
 def plot_history(log: str | Path, target: str | Path, *, title: str) -> list[Path]:

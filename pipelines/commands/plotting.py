@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.parameters import FILE, Names, Ranges
+from pipelines.commands.parameters import FILE, Names, Ranges
 
 if TYPE_CHECKING:
     from pipelines.curve import Curve
@@ -107,26 +107,26 @@ def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None
 
 
 def _drawers() -> dict[str, Callable[..., list[Path]]]:
-    from pipelines import corpus_figures, figures
+    from pipelines.figures import corpus, rates
 
     return {
-        "rd": figures.plot_rd,
+        "rd": rates.plot_rd,
         "figure4": _plot_figure4,
         "gain": _plot_gain,
         "hull": _plot_hull,
         "loss": _plot_loss,
         "bits": _plot_bits,
         "strips": _plot_strips,
-        "sheet": corpus_figures.plot_sheet,
-        "figure1": corpus_figures.plot_figure1,
-        "trace": corpus_figures.plot_trace,
+        "sheet": corpus.plot_sheet,
+        "figure1": corpus.plot_figure1,
+        "trace": corpus.plot_trace,
     }
 
 
 def _plot_figure4(
     file: Path, target: Path, *, reference: str | None = None, scales: tuple[int, ...] = (), **options: Any
 ) -> list[Path]:
-    from pipelines.recognition_figures import plot_figure4
+    from pipelines.figures.recognition import plot_figure4
 
     return plot_figure4(_at_scales(_curves(file, reference), scales), target, **options)
 
@@ -136,7 +136,7 @@ def _plot_gain(
 ) -> list[Path]:
     from codecsim.store import Sweep
     from pipelines.curves import curves
-    from pipelines.recognition_figures import plot_gain
+    from pipelines.figures.recognition import plot_gain
 
     with Sweep(file) as sweep:
         found = curves(sweep, anchor=anchor)
@@ -149,7 +149,7 @@ def _plot_gain(
 def _plot_loss(
     file: Path, target: Path, *, reference: str | None = None, scales: tuple[int, ...] = (), **options: Any
 ) -> list[Path]:
-    from pipelines.loss_figure import plot_loss
+    from pipelines.figures.loss import plot_loss
 
     return plot_loss(_at_scales(_curves(file, reference, with_losses=True), scales), target, **options)
 
@@ -163,7 +163,7 @@ def _at_scales(found: "list[Curve]", scales: tuple[int, ...]) -> "list[Curve]":
 
 
 def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **options: Any) -> list[Path]:
-    from pipelines.hull_figure import plot_hull
+    from pipelines.figures.hull import plot_hull
 
     measures = options.pop("measures", ("ccc",))
     if len(measures) > 1:
@@ -172,14 +172,14 @@ def _plot_hull(file: Path, target: Path, *, reference: str | None = None, **opti
 
 
 def _plot_bits(file: Path, target: Path, **options: Any) -> list[Path]:
-    from pipelines.bits_figure import plot_bits
+    from pipelines.figures.bits import plot_bits
 
     return plot_bits(file, target, **options)
 
 
 def _plot_strips(file: Path, target: Path, **options: Any) -> list[Path]:
-    from pipelines.strip_frames import strips
-    from pipelines.strips import plot_strips
+    from pipelines.figures.strip_frames import strips
+    from pipelines.figures.strips import plot_strips
 
     return plot_strips(strips(file, **options), target)
 

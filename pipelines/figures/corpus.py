@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from codecsim.corpus import HR_SIDE, Corpus, Sequence
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
-from pipelines.style import STYLE, checked_target, picture, save
+from pipelines.figures.style import STYLE, checked_target, picture, save
 
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 """Those of Figure 1 of Cheng et al. 2017; 1 stands for the HR frame."""

@@ -15,8 +15,8 @@ from matplotlib.patheffects import withStroke
 from codecsim.bitstream import PURPOSES
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
-from pipelines.selection import one_coding
-from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, legend_above, save
+from pipelines.figures.selection import one_coding
+from pipelines.figures.style import RATE_NAMES, STYLE, caption, checked_target, legend_above, save
 from pipelines.tables import SHORT, Point, asked_for, comparable, counted, points, pooled_bpp, rows_of, sequences_of
 
 _LOOKS = {

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
 from pipelines.curve import Curve
-from pipelines.recognition_figures import _Across, _figure4, plot_figure4, plot_gain
-from pipelines.selection import select
-from pipelines.style import STYLE
+from pipelines.figures.recognition import _Across, _figure4, plot_figure4, plot_gain
+from pipelines.figures.selection import select
+from pipelines.figures.style import STYLE
 from tests.pipelines.made import (
     LEVELS,
     QPS,
@@ -340,7 +340,7 @@ GAINS = [curve("lr-3", 3), on_anchor(curve("joint-3", 3), "lr-3"), on_anchor(cur
 def gain_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, curves: list[Curve], **chosen: Any) -> Figure:
     """The figure that `plot_gain` saves."""
     saved: list[Figure] = []
-    monkeypatch.setattr("pipelines.recognition_figures.save", lambda figure, _: saved.append(figure))
+    monkeypatch.setattr("pipelines.figures.recognition.save", lambda figure, _: saved.append(figure))
     plot_gain(curves, tmp_path / "gain.png", **chosen)
     return saved[0]
 

@@ -9,8 +9,8 @@ from PIL import Image
 from codecsim.corpus import CorpusWriter
 from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
-from pipelines import corpus_figures
-from pipelines.corpus_figures import plot_figure1, plot_sheet, plot_trace
+from pipelines.figures import corpus as corpus_figures
+from pipelines.figures.corpus import plot_figure1, plot_sheet, plot_trace
 from tests.clips import carphone_faces, write_corpus
 from tests.codecsim import corpora
 from tests.pipelines.command import codecsim, refusal

@@ -12,7 +12,16 @@ from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
-from pipelines.style import RATE_NAMES, STYLE, caption, checked_target, plain_ticks, save, scale_name, scale_style
+from pipelines.figures.style import (
+    RATE_NAMES,
+    STYLE,
+    caption,
+    checked_target,
+    plain_ticks,
+    save,
+    scale_name,
+    scale_style,
+)
 from pipelines.tables import Point, asked_for, comparable, counted, points, pooled_rate, rows_of, sequences_of
 
 _LINES = ("-", "--", ":", "-.")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
 from pipelines.curve import MEASURE_NAMES
-from pipelines.style import STYLE, caption, checked_target, legend_above, method_styles, save
+from pipelines.figures.style import STYLE, caption, checked_target, legend_above, method_styles, save
 from pipelines.table1 import CEILING, Column, Entry, Summary
 
 MEASURES = ("ccc", "ccc_within")

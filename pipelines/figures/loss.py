@@ -14,9 +14,9 @@ from matplotlib.ticker import NullLocator
 from codecsim.channel import INTACT, Channel
 from codecsim.errors import UsageError
 from pipelines.curve import MEASURE_NAMES, Curve, CurvePoint
-from pipelines.recognition_figures import bands_explained, check_measures, method_legend
-from pipelines.selection import Selection, ceiling_name, select
-from pipelines.style import STYLE, caption, checked_target, method_styles, save, scale_name
+from pipelines.figures.recognition import bands_explained, check_measures, method_legend
+from pipelines.figures.selection import Selection, ceiling_name, select
+from pipelines.figures.style import STYLE, caption, checked_target, method_styles, save, scale_name
 from pipelines.tables import counted
 
 _VALUES = 3

@@ -13,9 +13,8 @@ from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
 from pipelines.curve import MEASURE_NAMES, RISING, Curve
-from pipelines.hull import upper_hull
-from pipelines.selection import Selection, ceiling_name, select
-from pipelines.style import (
+from pipelines.figures.selection import Selection, ceiling_name, select
+from pipelines.figures.style import (
     RATE_NAMES,
     STYLE,
     caption,
@@ -27,6 +26,7 @@ from pipelines.style import (
     scale_name,
     scale_style,
 )
+from pipelines.hull import upper_hull
 
 HullRate = Literal["bpp_hr", "rate_kbps"]
 HullMeasure = Literal["cc", "ccc", "ccc_within"]

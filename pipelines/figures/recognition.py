@@ -15,8 +15,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from codecsim.errors import UsageError
 from pipelines.curve import MEASURE_NAMES, MEASURES, RATES, Curve
-from pipelines.selection import Selection, ceiling_name, select
-from pipelines.style import (
+from pipelines.figures.selection import Selection, ceiling_name, select
+from pipelines.figures.style import (
     INCHES_A_CHARACTER,
     RATE_NAMES,
     STYLE,

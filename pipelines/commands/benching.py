@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.learning import VARIANTS
-from pipelines.parameters import DEVICE, PRECISIONS, Names
+from pipelines.commands.learning import VARIANTS
+from pipelines.commands.parameters import DEVICE, PRECISIONS, Names
 
 if TYPE_CHECKING:
     from recognition.devices import Precision

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.parameters import FILE, Counts, Names
+from pipelines.commands.parameters import FILE, Counts, Names
 
 if TYPE_CHECKING:
     from codecsim.sources.assembly import AssemblyReport, Recording

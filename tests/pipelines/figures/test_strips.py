@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from codecsim.errors import UsageError
-from pipelines.strips import Strip, _strips_figure, plot_strips
-from pipelines.style import STYLE, method_styles
+from pipelines.figures.strips import Strip, _strips_figure, plot_strips
+from pipelines.figures.style import STYLE, method_styles
 from tests.pipelines.made import assert_text_is_legible, legend_of
 
 TITLES = ("HR, uncoded", "LR, uncoded", "QP 24", "QP 36")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from codecsim.errors import UsageError
-from pipelines.style import STYLE, caption, checked_target, legend_above, log_ticks, method_styles, save
+from pipelines.figures.style import STYLE, caption, checked_target, legend_above, log_ticks, method_styles, save
 from recognition.methods import FAMILIES
 
 KNOWN = [family.name for family in FAMILIES]

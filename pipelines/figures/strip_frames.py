@@ -14,9 +14,9 @@ from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
 from codecsim.store import Sweep
 from codecsim.store.decoding import stored_frames
+from pipelines.figures.selection import one_coding
+from pipelines.figures.strips import Strip
 from pipelines.readings import UNCODED, Networks, Readings
-from pipelines.selection import one_coding
-from pipelines.strips import Strip
 from pipelines.sweep import find_tracks
 from pipelines.tables import Point, points
 

@@ -8,7 +8,8 @@ import pytest
 import codecsim
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
-from pipelines import figures, tables
+from pipelines import tables
+from pipelines.figures import rates
 from tests.clips import carphone_faces, write_corpus
 
 
@@ -59,18 +60,18 @@ def test_padding_is_explained_by_values_that_both_factors_have_of_the_same_seque
 
 
 def test_a_sequence_can_be_drawn_alone(uneven: Path, tmp_path: Path) -> None:
-    png, pdf = figures.plot_rd(uneven, tmp_path / "one.png", sequences=["cem"])
+    png, pdf = rates.plot_rd(uneven, tmp_path / "one.png", sequences=["cem"])
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
     with pytest.raises(UsageError, match="no sequence 'dan'; it holds anna, bo, cem"):
-        figures.plot_rd(uneven, tmp_path / "none.png", sequences=["dan"])
+        rates.plot_rd(uneven, tmp_path / "none.png", sequences=["dan"])
 
 
 def test_bands_hold_the_mean_and_shrink_with_agreement() -> None:
     values = np.array([30.0, 31.0, 32.0, 33.0])
-    low, high = figures._interval(values)
+    low, high = rates._interval(values)
     assert values.min() <= low < values.mean() < high <= values.max()
-    assert figures._interval(np.full(4, 30.0)) == (30.0, 30.0)
+    assert rates._interval(np.full(4, 30.0)) == (30.0, 30.0)
 
 
 def test_numbers_stand_with_their_noun() -> None:

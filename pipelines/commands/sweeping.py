@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.learning import look_here_for_modules, note_emulation
-from pipelines.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Ranges, Words
+from pipelines.commands.learning import look_here_for_modules, note_emulation
+from pipelines.commands.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Ranges, Words
 
 if TYPE_CHECKING:
     from codecsim.simulator import SweepReport
@@ -147,7 +147,7 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
     if evaluation is not None and report.n_streams:
         _say_recognised(out, evaluation)
     if plot and report.n_streams:
-        from pipelines.figures import plot_rd
+        from pipelines.figures.rates import plot_rd
 
         for path in plot_rd(out, out.with_suffix(".rd.png")):
             say(f"{path}")
@@ -266,8 +266,8 @@ def _write_curves(out: Path, *, plot: bool) -> None:
 
 def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
     """Figure 4 against QP and against bpp, one of each codec, mode and label, and recognition against losses."""
-    from pipelines.loss_figure import kinds, plot_loss
-    from pipelines.recognition_figures import Against, plot_figure4
+    from pipelines.figures.loss import kinds, plot_loss
+    from pipelines.figures.recognition import Against, plot_figure4
 
     coded = [curve for curve in curves if curve.points]
     pictures = list(dict.fromkeys((curve.label, curve.codec, curve.mode) for curve in coded))

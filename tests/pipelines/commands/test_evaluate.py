@@ -223,7 +223,7 @@ def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> N
 
 
 def test_strips_show_the_frame_where_the_label_is_highest(made: tuple[Path, Outcome]) -> None:
-    from pipelines.strip_frames import strips
+    from pipelines.figures.strip_frames import strips
     from tests.pipelines.readers import valence
 
     at_3, at_4 = strips(made[0], sequences=["cy_1"])

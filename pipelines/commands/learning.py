@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.parameters import DEVICE, FILE, PRECISION, Ranges, Words
+from pipelines.commands.parameters import DEVICE, FILE, PRECISION, Ranges, Words
 
 if TYPE_CHECKING:
     from recognition.loop import Moment
@@ -122,7 +122,7 @@ def train(method: str, corpus: Path, out: Path, seeds: tuple[int, ...], **given:
     on where it was, to the same weights; what OUT holds already is not trained again.
     """
     from pipelines.console import note, say, table
-    from pipelines.training_figures import plot_history
+    from pipelines.figures.training import plot_history
     from recognition.methods import get_method
     from recognition.models import SR_NAME, read_provenance
     from recognition.training import Trainer
@@ -191,8 +191,8 @@ def table1(corpus: Path | None, out: Path, **given: Any) -> None:
     """
     from pipelines.comparison import compare_kept, compare_methods
     from pipelines.console import note, progress_bar, say
+    from pipelines.figures.table1 import plot_table1
     from pipelines.table1 import as_csv, as_markdown, as_text, summarise
-    from pipelines.table1_figure import plot_table1
     from recognition.methods import methods as members
     from recognition.training import Trainer
 

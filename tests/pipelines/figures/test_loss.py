@@ -14,11 +14,11 @@ from PIL import Image
 from codecsim.channel import Channel, channel
 from codecsim.errors import UsageError
 from pipelines.curve import Curve
-from pipelines.hull_figure import plot_hull
-from pipelines.loss_figure import _chosen, _loss_figure, kinds, plot_loss
-from pipelines.recognition_figures import plot_figure4
-from pipelines.selection import select
-from pipelines.style import STYLE
+from pipelines.figures.hull import plot_hull
+from pipelines.figures.loss import _chosen, _loss_figure, kinds, plot_loss
+from pipelines.figures.recognition import plot_figure4
+from pipelines.figures.selection import select
+from pipelines.figures.style import STYLE
 from tests.pipelines.made import LEVELS, QPS, assert_text_is_legible, caption_of, ceiling, curve, legend_of
 
 RATES = (0.01, 0.03, 0.1)

@@ -10,10 +10,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from codecsim.errors import UsageError
-from pipelines import table1_figure
 from pipelines.comparison import Cell
+from pipelines.figures import table1 as table1_figure
+from pipelines.figures.table1 import plot_table1
 from pipelines.table1 import Summary, summarise
-from pipelines.table1_figure import plot_table1
 from tests.pipelines.compared import SETTINGS, comparison
 from tests.pipelines.made import assert_text_is_legible, caption_of, legend_of
 

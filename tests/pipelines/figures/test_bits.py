@@ -14,8 +14,8 @@ from codecsim.bitstream import PURPOSES
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines import tables
-from pipelines.bits_figure import _bits_figure, plot_bits
-from pipelines.style import STYLE
+from pipelines.figures.bits import _bits_figure, plot_bits
+from pipelines.figures.style import STYLE
 from tests.clips import carphone_faces, write_corpus
 from tests.pipelines.made import assert_text_is_legible, caption_of, legend_of
 

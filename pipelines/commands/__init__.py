@@ -1,0 +1,1 @@
+"""The commands of `codecsim`: what they take, say and write."""
