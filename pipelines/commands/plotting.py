@@ -132,12 +132,14 @@ def _plot_figure4(
 
 
 def _plot_gain(
-    file: Path, target: Path, *, anchor: str = "lr", scales: tuple[int, ...] = (), **options: Any
+    file: Path, target: Path, *, anchor: str | None = None, scales: tuple[int, ...] = (), **options: Any
 ) -> list[Path]:
     from codecsim.store import Sweep
+    from pipelines.curve import ANCHOR
     from pipelines.curves import curves
     from pipelines.figures.recognition import plot_gain
 
+    anchor = anchor or ANCHOR
     with Sweep(file) as sweep:
         found = curves(sweep, anchor=anchor)
     if not any(curve.anchor for curve in found):
