@@ -41,14 +41,14 @@ H264 = [
 ]
 HEVC = [
     ("qp=24", {}),
-    ("qp=24", {"n": 300, "size": (16, 16)}),
+    ("qp=24", {"n": 300, "size": (24, 24)}),
     ("qp=0", {}),
     ("lossless=1", {}),
     ("crf=30", {}),
     ("qp=30:bframes=8:b-pyramid=1:ref=8", {"n": 40}),
     ("qp=24:weightp=1:weightb=1", {**FADE, "n": 40}),
-    ("qp=24:wpp=1", {"size": (256, 256), "n": 8}),
-    ("qp=24:slices=4", {"size": (256, 256), "n": 8}),
+    ("qp=24:wpp=1:ctu=64", {"size": (256, 256), "n": 8}),
+    ("qp=24:slices=4:ctu=64", {"size": (256, 256), "n": 8}),
     ("qp=24:open-gop=1:keyint=10:min-keyint=1:scenecut=0", {"n": 60}),
     ("qp=24:open-gop=0:keyint=10:radl=2", {"n": 60}),
     ("qp=24:repeat-headers=1:aud=1:hrd=1:vbv-maxrate=200:vbv-bufsize=200:keyint=10", {"n": 40}),
