@@ -1,5 +1,6 @@
 """A sweep on a Dask cluster: the same bytes as here, whoever dies meanwhile."""
 
+import gc
 import logging
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
@@ -36,6 +38,17 @@ dask = pytest.importorskip("dask", reason="needs codecsim[cluster]")
 distributed = pytest.importorskip("distributed", reason="needs codecsim[cluster]")
 
 GRID: dict[str, Any] = {"scales": [3, 4], "qp": [22, 26, 30, 34]}
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_sockets_left() -> Iterator[None]:
+    """Dask leaves the sockets of lost connections to the garbage collector, which would warn in the tests of others."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
