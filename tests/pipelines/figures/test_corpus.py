@@ -37,10 +37,10 @@ def felt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 subjects with a still of each of two classes."""
+    """30 subjects with a still of each of two classes."""
     path = tmp_path_factory.mktemp("stills") / "stills.h5"
     with CorpusWriter(path) as writer:
-        for subject in range(150):
+        for subject in range(30):
             for which in (FEAR, JOY):
                 name = f"{subject}_{which}"
                 with writer.sequence(name, fps=1, subject=f"s{subject}", split="train") as sequence:
@@ -82,9 +82,10 @@ def test_a_sheet_shows_where_a_label_is_lowest_and_highest(
 def test_a_sheet_of_more_sequences_than_fit_shows_one_of_each_subject(
     stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(corpus_figures, "_MOST_SEQUENCES", 14)
     drawn = pictures(monkeypatch)
     plot_sheet(stills, tmp_path / "sheet.png")
-    assert [int(each[0, 0]) for each in drawn] == [40, 41] * 70
+    assert [int(each[0, 0]) for each in drawn] == [40, 41] * 7
     drawn.clear()
     plot_sheet(stills, tmp_path / "sheet.png", sequences=["3_0", "3_1"])
     assert [int(each[0, 0]) for each in drawn] == [40, 41]
@@ -183,9 +184,9 @@ def test_info_counts_splits_labels_and_classes(felt: Path, stills: Path) -> None
     assert f"valence 3 300 {numbers}" in lines
     assert "also known of each frame: raters_valence" in lines
     lines = codecsim("info", stills, exit_code=0).stdout.splitlines()
-    assert any(line.split()[-4:] == ["fear", "150,", "joy", "150"] for line in lines)
-    assert lines[-1] == "… and 260 more sequences; --all lists them"
-    assert len(codecsim("info", stills, "--all", exit_code=0).stdout.splitlines()) == len(lines) + 260 - 2
+    assert any(line.split()[-4:] == ["fear", "30,", "joy", "30"] for line in lines)
+    assert lines[-1] == "… and 20 more sequences; --all lists them"
+    assert len(codecsim("info", stills, "--all", exit_code=0).stdout.splitlines()) == len(lines) + 20 - 2
 
 
 def test_the_digest_of_a_corpus_is_of_its_names_and_frames(tmp_path: Path) -> None:
