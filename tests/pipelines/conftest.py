@@ -33,3 +33,9 @@ def undisturbed(corpus: Path, models: Path, tmp_path_factory: pytest.TempPathFac
     # Of 3 people: HR frames are shown to all 3 networks, LR frames and 2 QPs to the one of their factor.
     assert evaluation.n_read == 3 * (3 + 2 + 4)
     return out
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a sweep is to be written."""
+    return tmp_path / "sweep.h5"

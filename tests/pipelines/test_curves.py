@@ -1,135 +1,33 @@
 """Curves of a sweep: what they are measured against, pooled over, and left without."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from codecsim.channel import INTACT, Channel, channel
 from codecsim.errors import UsageError
-from codecsim.parts import parts_folder
 from codecsim.store import Sweep
-from codecsim.store.merge import merge
-from codecsim.store.records import Records, Series, column_array, write_part, write_predictions
-from codecsim.store.schema import PACKET_COLUMNS, STREAM_COLUMNS
-from pipelines.curve import Curve
-from pipelines.curves import curves
-from pipelines.readings import NO_SEED, TRUTH, UNCODED, Readings
+from pipelines.readings import UNCODED, Readings
 from recognition.metrics import Interval, bootstrap, cc, ccc, paired, rmse
-
-PEOPLE = ("ada", "ben", "cy")
-QPS = (18, 24, 30, 36)
-N, EVERY, FPS = 40, 2, 25.0
-TRUTHS = {name: np.sin(np.arange(N) / 3 + k).astype(np.float32) for k, name in enumerate(PEOPLE)}
-Floats = npt.NDArray[np.float32]
-
-
-def row(name: str, s: int, qp: int) -> dict[str, Any]:
-    """A stream whose bits depend on the person, the factor and the QP."""
-    bits = 8 * (1000 * (PEOPLE.index(name) + 1) * 40 // qp // s)
-    side = 96 // s
-    return {column.name: "" if column.dtype == "text" else 0 for column in STREAM_COLUMNS} | {
-        "key": f"{name}-{s}-{qp}",
-        "sequence": name,
-        "subject": name,
-        "codec": "x264",
-        "options": "{}",
-        "mode": "qp",
-        "scale": s,
-        "qp_requested": qp,
-        "crf_requested": np.nan,
-        "bitrate_kbps_requested": np.nan,
-        "n_frames": N,
-        "width": side,
-        "height": side,
-        "coded_width": 32,
-        "coded_height": 32,
-        "fps": FPS,
-        "bits_total": bits,
-        "bpp_lr": bits / (N * side * side),
-        "bpp_hr": bits / (N * 96 * 96),
-        "rate_kbps": bits * FPS / N / 1000,
-    }
-
-
-def told(name: str, key: str, scale: int, values: Floats, **changes: Any) -> Series:
-    given = {
-        "method": "joint-3",
-        "label": "valence",
-        "seed": 0,
-        "weights": "w",
-        "precision": "fp32",
-        "delay_seconds": 0.0,
-        "every": EVERY,
-    }
-    return Series(name, key, scale, values=values.astype(np.float32), **given | changes)
-
-
-def truth(name: str, values: Floats) -> Series:
-    return told(name, UNCODED, 1, values, method=TRUTH, seed=NO_SEED, weights="", precision="", every=1)
-
-
-def noisy(name: str, level: float, *, seed: int) -> Floats:
-    """What a network tells: the truth, the worse the higher `level` is."""
-    noise = np.random.default_rng([seed, PEOPLE.index(name)]).normal(0, 1, N // EVERY)
-    return (TRUTHS[name][::EVERY] + level * noise).astype(np.float32)
-
-
-def standard(*, seeds: Sequence[int] = (0,), method: str = "joint-3", **changes: Any) -> list[Series]:
-    """Of every person: HR and LR frames that were never coded, and s = 3 at every QP, the worse the higher it is."""
-    series = []
-    for name in PEOPLE:
-        for seed in seeds:
-            known = {"seed": seed, "method": method} | changes
-            series.append(told(name, UNCODED, 1, noisy(name, 0.1, seed=100 + seed), **known))
-            series.append(told(name, UNCODED, 3, noisy(name, 0.2, seed=200 + seed), **known))
-            for qp in QPS:
-                values = noisy(name, 0.2 + 0.05 * (qp - 18), seed=qp + 1000 * seed)
-                series.append(told(name, f"{name}-3-{qp}", 3, values, **known))
-    return series
-
-
-def write(path: Path, rows: list[dict[str, Any]], series: list[Series]) -> Path:
-    write_part(
-        parts_folder(path) / "a.h5",
-        Records(
-            streams={
-                column.name: column_array(column, [each[column.name] for each in rows]) for column in STREAM_COLUMNS
-            },
-            packets={column.name: column_array(column, []) for column in PACKET_COLUMNS},
-            bitstream=np.empty(0, np.uint8),
-        ),
-    )
-    if series:
-        write_predictions(parts_folder(path) / "b.h5", series)
-    merge(path, parts_folder(path), {})
-    return path
-
-
-ROWS = [row(name, 3, qp) for name in PEOPLE for qp in QPS]
-SAID = [truth(name, values) for name, values in TRUTHS.items()]
-
-
-def made(path: Path, series: list[Series], rows: list[dict[str, Any]] = ROWS, **options: Any) -> list[Curve]:
-    with Sweep(write(path, rows, series)) as sweep:
-        return curves(sweep, **{"resamples": 300} | options)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sweep.h5"
-
-
-def together(series: list[Series], key: str, scale: int) -> Floats:
-    keys = {name: key.format(name) for name in PEOPLE}
-    return np.concatenate([each.values for each in series if each.scale == scale and each.key == keys[each.sequence]])
-
-
-TARGET = np.concatenate([TRUTHS[name][::EVERY] for name in PEOPLE])
+from tests.pipelines.told import (
+    EVERY,
+    FPS,
+    PEOPLE,
+    QPS,
+    ROWS,
+    SAID,
+    TARGET,
+    TRUTHS,
+    N,
+    made,
+    noisy,
+    row,
+    standard,
+    together,
+    told,
+    truth,
+)
 
 
 def centred(values: np.ndarray) -> np.ndarray:
@@ -321,148 +219,3 @@ def test_one_person_gives_no_interval(path: Path) -> None:
     assert curve.subjects == ("ada",)
     assert np.isnan(curve.points[0].metrics["ccc"].low)
     assert curve.saturates_at is None
-
-
-def differing(method: str, *, seeds: Sequence[int] = (0,), shift: int = 50, **changes: Any) -> list[Series]:
-    """As `standard`, of a method that tells something else."""
-    return [
-        replace(each, values=np.roll(each.values, 1) + np.float32(shift / 500))
-        for each in standard(seeds=seeds, method=method, **changes)
-    ]
-
-
-def test_gains_are_paired_differences_in_the_same_streams(path: Path) -> None:
-    joint, lr = standard(seeds=(0, 1)), differing("lr-3", seeds=(0, 1))
-    anchor, curve = made(path, joint + lr + SAID, resamples=500)
-    assert (anchor.method, anchor.anchor, anchor.uncompressed_gain) == ("lr-3", "", {})
-    assert all(point.gain == {} for point in anchor.points)
-    assert (curve.anchor, curve.anchor_family) == ("lr-3", "lr")
-    people = np.repeat(PEOPLE, N // EVERY)
-    for point, key in zip((*curve.points, None), [*(f"{{}}-3-{qp}" for qp in QPS), ""], strict=True):
-        told_a, told_b = (
-            np.stack([together([each for each in series if each.seed == seed], key, 3) for seed in (0, 1)])
-            for series in (joint, lr)
-        )
-        expected = paired(told_a, told_b, TARGET, recordings=people, subjects=people, resamples=500)
-        gain = curve.uncompressed_gain if point is None else point.gain
-        assert gain == {name: expected[name] for name in ("rmse", "cc", "ccc", "ccc_within")}
-        assert gain["ccc"].low < gain["ccc"].estimate < gain["ccc"].high
-    gained = curve.gained()
-    assert [point.metrics for point in gained.points] == [point.gain for point in curve.points]
-    assert gained.uncompressed == curve.uncompressed_gain
-    assert anchor.gained().points == ()
-
-
-def test_any_other_method_may_be_the_anchor(path: Path) -> None:
-    series = standard() + differing("joint-oa") + differing("lr-3", shift=100) + SAID
-    write(path, ROWS, series)
-    with Sweep(path) as sweep:
-        anchors = {
-            name: {curve.method: curve.anchor for curve in curves(sweep, resamples=10, anchor=name)}
-            for name in ("joint-oa", "joint", "non-joint")
-        }
-    assert anchors == {
-        "joint-oa": {"lr-3": "joint-oa", "joint-3": "joint-oa", "joint-oa": ""},
-        "joint": {"lr-3": "joint-3", "joint-3": "", "joint-oa": "joint-3"},
-        "non-joint": {"lr-3": "", "joint-3": "", "joint-oa": ""},
-    }
-
-
-def test_there_is_no_gain_where_the_anchor_was_not_shown_the_same(path: Path) -> None:
-    lr = [each for each in differing("lr-3") if each.key not in ("ben-3-24", "")]
-    _, curve = made(path, standard() + lr + SAID)
-    assert [point.value for point in curve.points if not point.gain] == [24]
-    assert [point.value for point in curve.gained().points] == [18, 30, 36]
-    assert (curve.anchor, curve.uncompressed_gain) == ("lr-3", {})
-
-
-def test_there_is_no_gain_between_different_targets(path: Path) -> None:
-    lagging = made(path, standard() + differing("lr-3", delay_seconds=2 / FPS) + SAID)
-    assert [(curve.method, curve.anchor) for curve in lagging] == [("lr-3", ""), ("joint-3", "")]
-    fidelity = made(path.with_name("f.h5"), standard() + differing("lr-3"), reference="fidelity")
-    assert [(curve.method, curve.anchor) for curve in fidelity] == [("lr-3", ""), ("joint-3", "")]
-
-
-LOSSES = (channel(0.01), channel(0.1), channel(0.1, burst=4), channel(0.1, seed=1))
-
-
-def damaged(made: Channel, level: float, *, people: Sequence[str] = PEOPLE, **changes: Any) -> list[Series]:
-    """What the network of `standard` tells of every stream that came through a channel."""
-    on = {"loss": made.loss, "burst": made.burst, "loss_seed": made.seed, "n_concealed": 3, "n_damaged": 10}
-    return [
-        told(name, f"{name}-3-{qp}", 3, noisy(name, level, seed=7000 + qp), **on | changes)
-        for name in people
-        for qp in QPS
-    ]
-
-
-def test_streams_that_lost_packets_never_enter_a_curve_of_whole_ones(path: Path) -> None:
-    expected = made(path.with_name("whole.h5"), standard() + SAID)
-    series = [each for number, lossy in enumerate(LOSSES) for each in damaged(lossy, 1.0 + number)]
-    assert made(path, series + standard() + SAID) == expected
-    with Sweep(path) as sweep:
-        found = curves(sweep, resamples=300, with_losses=True)
-        assert Readings(sweep).channels == (INTACT, *sorted(LOSSES))
-    assert [curve.channel for curve in found] == [INTACT, *sorted(LOSSES)]
-    assert found[0] == expected[0]
-    for number, lossy in enumerate(LOSSES):
-        (curve,) = (each for each in found if each.channel == lossy)
-        for point, whole in zip(curve.points, expected[0].points, strict=True):
-            values = np.concatenate([noisy(name, 1.0 + number, seed=7000 + int(point.value)) for name in PEOPLE])
-            assert point.metrics["ccc"].estimate == pytest.approx(ccc(values, TARGET), rel=1e-12)
-            assert point.lost_ccc is not None
-            still = expected[0].uncompressed["ccc"].estimate
-            assert point.lost_ccc.estimate == pytest.approx(point.metrics["ccc"].estimate - still, abs=1e-12)
-            assert (point.bpp_hr, whole.concealed, whole.damaged) == (whole.bpp_hr, 0, 0)
-            assert (point.concealed, point.damaged) == (3 / N, 10 / N)
-
-
-def test_fidelity_of_streams_that_lost_packets_is_against_whole_hr_frames(path: Path) -> None:
-    series = standard() + damaged(LOSSES[1], 1.0)
-    made(path, series)
-    with Sweep(path) as sweep:
-        whole, lossy = curves(sweep, reference="fidelity", resamples=300, with_losses=True)
-    values = np.concatenate([noisy(name, 1.0, seed=7018) for name in PEOPLE])
-    assert lossy.points[0].metrics["ccc"].estimate == pytest.approx(ccc(values, together(series, "", 1)), rel=1e-12)
-    assert lossy.points[0].metrics["ccc"] != whole.points[0].metrics["ccc"]
-
-
-@pytest.mark.parametrize("old", [{"weights": "before"}, {"precision": "bf16"}, {"every": 4}])
-def test_losses_that_another_network_or_other_frames_were_read_with_do_not_count(
-    path: Path, old: dict[str, Any]
-) -> None:
-    made(path, damaged(LOSSES[0], 0.5, **old) + damaged(LOSSES[1], 0.5) + standard() + SAID)
-    with Sweep(path) as sweep:
-        assert Readings(sweep).channels == (INTACT, LOSSES[1])
-        assert [curve.loss for curve in curves(sweep, resamples=300, with_losses=True)] == [0, 0.1]
-
-
-def test_gains_in_streams_that_lost_packets_are_on_the_anchor_in_these(path: Path) -> None:
-    joint, lr = damaged(LOSSES[1], 1.0), damaged(LOSSES[1], 2.0, method="lr-3")
-    made(path, standard() + joint + differing("lr-3") + lr + SAID)
-    with Sweep(path) as sweep:
-        curve = next(
-            each for each in curves(sweep, resamples=10, with_losses=True) if each.method == "joint-3" and each.loss
-        )
-    levels = [ccc(np.concatenate([noisy(name, level, seed=7018) for name in PEOPLE]), TARGET) for level in (1.0, 2.0)]
-    assert curve.points[0].gain["ccc"].estimate == pytest.approx(levels[0] - levels[1], abs=1e-12)
-
-
-def test_there_is_no_gain_in_losses_that_the_anchor_was_not_shown(path: Path) -> None:
-    made(path, standard() + damaged(LOSSES[1], 1.0) + differing("lr-3") + SAID)
-    with Sweep(path) as sweep:
-        _, whole, lossy = curves(sweep, resamples=10, with_losses=True)
-    assert (whole.method, lossy.method, lossy.channel) == ("joint-3", "joint-3", LOSSES[1])
-    assert all(point.gain for point in whole.points)
-    assert not any(point.gain for point in lossy.points)
-
-
-def test_losses_alone_are_no_curve(path: Path) -> None:
-    assert made(path, damaged(LOSSES[0], 0.5) + SAID, with_losses=True) == []
-
-
-def test_losses_of_some_people_are_a_curve_of_these(path: Path) -> None:
-    made(path, standard() + damaged(LOSSES[0], 0.5, people=PEOPLE[:2]) + SAID)
-    with Sweep(path) as sweep:
-        whole, lossy = curves(sweep, resamples=300, with_losses=True)
-    assert (whole.sequences, lossy.sequences) == (PEOPLE, PEOPLE[:2])
