@@ -3,7 +3,7 @@
 Each stage takes up where it stopped: streams and predictions that a sweep file holds are not made again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from codecsim.channel import Channel
 from codecsim.corpus import Corpus
 from codecsim.corpus import Sequence as Track
-from codecsim.errors import StoreError
+from codecsim.errors import StoreError, UsageError
 from codecsim.interrupts import patient
 from codecsim.parts import writing
 from codecsim.simulator import SweepReport, check_out
@@ -86,41 +86,73 @@ def sweep(
 
 
 def evaluate(
-    out: Path, readers: Readers, *, corpora: Sequence[Path] = (), progress: Progress | None = None
+    out: Path,
+    readers: Readers,
+    *,
+    scales: Sequence[int] = (),
+    corpora: Sequence[Path] = (),
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Let networks read a sweep that is there; nothing is encoded again.
 
     Parameters
     ----------
     out : sweep file
+    scales : factors of the streams that are read; none of them for all
     corpora : that hold its sequences; those that it was made of, where they still are, need not be named
 
     Raises
     ------
     StoreError
         If `out` is no sweep, or its sequences are in none of the corpora.
+    UsageError
+        If it has no stream of one of `scales`.
     """
-    return read_streams(out, lambda scales: readers.evaluation(out, scales, progress), corpora=corpora)
+
+    def evaluation_of(scales: Sequence[int]) -> Evaluation:
+        return readers.evaluation(out, scales, progress)
+
+    return read_streams(out, evaluation_of, scales=scales, corpora=corpora)
 
 
 def read_streams(
-    out: Path, evaluation_of: Callable[[Sequence[int]], Evaluation], *, corpora: Sequence[Path] = ()
+    out: Path,
+    evaluation_of: Callable[[Sequence[int]], Evaluation],
+    *,
+    scales: Sequence[int] = (),
+    corpora: Sequence[Path] = (),
 ) -> Evaluation:
     """As `evaluate`; the evaluation is made for the factors of the streams, once nobody else may write the file."""
     with writing(out) as folder:
         before = finished_jobs(out, folder)
         with Sweep(out) as opened:
             attributes = opened.attributes
-            scales = tuple(sorted(set(opened.column("scale").tolist())))
+            scales = _scales_of(opened, scales)
+            others = {name for name, scale in _streams(opened) if scale not in scales}
             tracks = find_tracks(opened, corpora)
         evaluation = evaluation_of(scales)
-        asked = Asked(tracks, before.jobs, scales, evaluation.channels)
+        asked = Asked(tracks, before.jobs - others, scales, evaluation.channels)
         with patient() as ending, evaluation.reading(asked, folder) as read:
             read(out)
         with ending.putting_in_order():
             if part_files(folder):
                 merge(out, folder, attributes)
     return evaluation
+
+
+def _streams(sweep: Sweep) -> Iterator[tuple[tuple[str, str], int]]:
+    """The identity and the factor of every stream."""
+    sequences, keys, scales = (sweep.column(name).tolist() for name in ("sequence", "key", "scale"))
+    return zip(zip(sequences, keys, strict=True), scales, strict=True)
+
+
+def _scales_of(sweep: Sweep, wanted: Sequence[int]) -> tuple[int, ...]:
+    """Factors of the streams that are to be read, in order."""
+    there = sorted({scale for _, scale in _streams(sweep)})
+    for scale in wanted:
+        if scale not in there:
+            raise UsageError(f"{sweep.path}: no stream of s = {scale}; there are: {', '.join(map(str, there))}")
+    return tuple(scale for scale in there if not wanted or scale in wanted)
 
 
 def find_tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:

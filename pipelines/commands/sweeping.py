@@ -163,10 +163,11 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
 @click.command()
 @click.argument("file", type=FILE)
 @_reading
+@click.option("--scales", type=Ranges("factor", whole=True), help="Streams of these factors.  [default: all]")
 @click.option("--corpus", "corpora", type=FILE, multiple=True, help="Where its sequences are, if not where they were.")
 @click.option("--force", is_flag=True, help="Ask again what was asked before.")
 @click.option("--plot/--no-plot", default=True, show_default=True, help="Draw the curves beside FILE.")
-def evaluate(file: Path, corpora: tuple[Path, ...], plot: bool, **given: Any) -> None:
+def evaluate(file: Path, scales: tuple[int, ...] | None, corpora: tuple[Path, ...], plot: bool, **given: Any) -> None:
     """Let networks read the streams of a sweep FILE, and draw what became of it; nothing is encoded again."""
     from pipelines.console import progress_bar
     from pipelines.sweep import evaluate as run
@@ -175,7 +176,7 @@ def evaluate(file: Path, corpora: tuple[Path, ...], plot: bool, **given: Any) ->
     if readers is None:
         raise UsageError("--methods none leaves nothing to do; name methods, or all")
     with progress_bar() as progress:
-        evaluation = run(file, readers, corpora=corpora, progress=progress)
+        evaluation = run(file, readers, scales=scales or (), corpora=corpora, progress=progress)
     _say_recognised(file, evaluation)
     _write_curves(file, plot=plot)
 

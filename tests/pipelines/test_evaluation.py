@@ -110,6 +110,17 @@ def test_more_streams_and_more_networks_are_read_later(
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
 
+def test_streams_of_some_factors_alone_are_read(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, **GRID)
+    of_all_factors = Readers(names=("joint-oa",), device="cpu", every=6)
+    assert evaluate(out, of_all_factors, scales=[4]).n_read == 3 * (2 + 2)
+    assert {scale for _, _, scale, *_ in predictions_in(out)} == {1, 4}
+    assert evaluate(out, of_all_factors).n_read == 3 * (1 + 2)
+    with pytest.raises(UsageError, match=r"sweep\.h5: no stream of s = 6; there are: 3, 4$"):
+        evaluate(out, of_all_factors, scales=[3, 6])
+
+
 def test_other_weights_of_a_method_are_asked_again(undisturbed: Path, models: Path, tmp_path: Path) -> None:
     out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
     shutil.copytree(models, tmp_path / "models")

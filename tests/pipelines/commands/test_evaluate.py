@@ -107,7 +107,8 @@ def test_networks_are_asked_later_without_encoding(made: tuple[Path, Outcome], f
     assert "39 readings new" in said.stdout
     assert "figure4" not in said.stdout
     assert rows(out.with_suffix(".curves.csv")) == rows(made[0].with_suffix(".curves.csv"))
-    assert "0 readings new" in codecsim("evaluate", out, "--methods", SMALL_3, *options, exit_code=0).stdout
+    again = codecsim("evaluate", out, "--methods", NETWORKS, "--scales", "3,4", *options, exit_code=0)
+    assert "0 readings new" in again.stdout
     assert out.with_suffix(".figure4.qp.png").exists()
 
 
@@ -199,6 +200,9 @@ def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> N
     assert "no trained network of method 'lr-3'" in said("evaluate", out, "--methods", "lr-3", "--models", models)
     assert "go on with --every 2" in said("evaluate", out, "--methods", SMALL_3, "--models", models, "--every", 5)
     assert "no such file" in said("evaluate", tmp_path / "gone.h5", "--methods", SMALL_3, "--models", models)
+    assert said("evaluate", out, "--methods", SMALL_HR, "--models", models, "--scales", 6) == (
+        f"{out}: no stream of s = 6; there are: 3, 4"
+    )
     assert "not a sweep file" in said("evaluate", folder / "labelled.h5", "--methods", SMALL_3, "--models", models)
     assert "finds 0 GPUs here" in said("evaluate", out, "--methods", SMALL_3, "--models", models, "--device", "cuda:99")
     for options, message in (
