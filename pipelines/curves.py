@@ -59,7 +59,8 @@ def curves(
 
     Returns
     -------
-    curves : with points of the same sequences alone: those that most points of a curve have
+    curves : with points of the same sequences alone: those that most points of a curve have; of the seeds that were
+        shown streams of its factor
     """
     readings, found = Readings(sweep), []
     groups: dict[tuple[str, str, int], list[Point]] = {}
@@ -67,10 +68,12 @@ def curves(
         groups.setdefault((point.label, point.mode, point.scale), []).append(point)
     channels = readings.channels if with_losses else (INTACT,)
     for method, label in readings.methods:
-        maker = _Maker(sweep, readings.of(method, label), reference, resamples, anchor)
-        pairs = product(groups.values(), channels)
-        coded = [curve for members, channel in pairs if (curve := maker.coded(members, channel))]
-        found += coded or maker.ceiling()
+        networks, coded = readings.of(method, label), []
+        for members, channel in product(groups.values(), channels):
+            maker = _Maker(sweep, networks.at(members[0].scale), reference, resamples, anchor)
+            if curve := maker.coded(members, channel):
+                coded.append(curve)
+        found += coded or _Maker(sweep, networks, reference, resamples, anchor).ceiling()
     return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve), curve.channel))
 
 
@@ -154,7 +157,7 @@ class _Maker:
         own, readings = self._networks, self._networks.readings
         for method in (f"{self._anchor_family}-{s}", self._anchor_family):
             if method != own.method and (method, own.label) in readings.methods and self._reference == "label":
-                found = readings.of(method, own.label)
+                found = readings.of(method, own.label).at(s)
                 return found if found.delay_seconds == own.delay_seconds else None
         return None
 

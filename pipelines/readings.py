@@ -1,7 +1,7 @@
 """What networks read in the frames of a sweep, joined with its streams and with what its corpus says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +130,11 @@ class Readings:
         """Where a network's predictions stand; None where there are none."""
         return self._rows.get((method, label), {}).get(seed, {}).get(shown)
 
+    def has_streams(self, method: str, label: str, seed: int, scale: int) -> bool:
+        """Whether a network was shown a stream of a factor."""
+        rows = self._rows.get((method, label), {}).get(seed, {})
+        return any(key != UNCODED and s == scale for _, key, s, _ in rows)
+
     def values(self, row: int) -> Floats:
         """The numbers of one row, float64."""
         return self._sweep.predicted_between(*map(int, self._extents[row])).astype(np.float64)
@@ -154,6 +159,12 @@ class Networks:
     label: str
     seeds: tuple[int, ...]
     delay_seconds: float
+
+    def at(self, scale: int) -> "Networks":
+        """Those of them that were shown streams of a factor; all of them where none was."""
+        has = self.readings.has_streams
+        shown = tuple(seed for seed in self.seeds if has(self.method, self.label, seed, scale))
+        return replace(self, seeds=shown or self.seeds)
 
     def have(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
         """Whether all of them were shown a stream as it came through a channel, or frames that were never coded."""

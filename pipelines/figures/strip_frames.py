@@ -144,12 +144,13 @@ class _Scene:
         by_value = {each.value: each for each in held}
         rows = [self._row(by_value[value]) for value in values]
         frames = [self.hr, upscale(downscale(self.hr, scale)), *(upscale(self._decoded(row)) for row in rows)]
+        networks = [each.at(scale) for each in self.networks]
         shown = [(UNCODED, 1), (UNCODED, scale), *((str(self.sweep.column("key")[row]), scale) for row in rows)]
         return Strip(
             scale,
             titles=["HR", "LR, uncoded", *(f"{mode} {value:g}" for value in values)],
             frames=np.concatenate(frames),
-            predictions={each.method: self._read(each, shown) for each in self.networks if self._reads(each, shown)},
+            predictions={each.method: self._read(each, shown) for each in networks if self._reads(each, shown)},
             truth=self.truth,
         )
 

@@ -20,6 +20,7 @@ from tests.pipelines.told import (
     TARGET,
     TRUTHS,
     N,
+    differing,
     made,
     noisy,
     row,
@@ -132,6 +133,20 @@ def test_a_point_that_not_all_seeds_have_is_no_point(path: Path) -> None:
     (curve,) = made(path, series + SAID)
     assert [point.value for point in curve.points] == [18, 24, 30]
     assert curve.n_left_out == 0
+
+
+def test_every_factor_has_the_seeds_that_were_shown_its_streams(path: Path) -> None:
+    one_seed = [
+        told(each.sequence, each.key.replace("-3-", "-4-"), 4, each.values, method=each.method)
+        for each in standard(method="joint-oa") + differing("lr-4")
+        if each.key
+    ]
+    series = standard(seeds=(0, 1), method="joint-oa") + one_seed + SAID
+    at_4 = [row(name, 4, qp) for name in PEOPLE for qp in QPS]
+    found = {(curve.method, curve.s): curve for curve in made(path, series, ROWS + at_4, anchor="joint-oa")}
+    seeds = {which: (curve.seeds, len(curve.points)) for which, curve in found.items()}
+    assert seeds == {("joint-oa", 3): ((0, 1), 4), ("joint-oa", 4): ((0,), 4), ("lr-4", 4): ((0,), 4)}
+    assert all(point.gain for point in found["lr-4", 4].points)
 
 
 def test_a_method_of_hr_frames_alone_is_the_ceiling(path: Path) -> None:
