@@ -117,7 +117,7 @@ class _Maker:
                 target,
                 uncompressed={} if still is None else self._metrics(still, target, sequences),
             ),
-            n_left_out=sum(map(bool, shown)) - len(taken),
+            n_left_out=sum(self._was_read(point, channel) for point in members) - len(taken),
             channel=channel,
             anchor="" if anchor is None else anchor.method,
             uncompressed_gain={} if still is None or beside is None else self._paired(still, beside, target, sequences),
@@ -177,12 +177,23 @@ class _Maker:
 
     def _shown(self, point: Point, channel: Channel) -> dict[str, str]:
         """Sequence → key of the streams of a point that all networks were shown, and that have a target, by name."""
-        names, keys = (self._sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
         return {
             name: key
-            for name, key in sorted(zip(names, keys, strict=True))
+            for name, key in self._streams(point)
             if self._networks.have(name, key, point.scale, channel) and self._has_target(name)
         }
+
+    def _was_read(self, point: Point, channel: Channel) -> bool:
+        """Whether any of the networks was shown a stream of a point that has a target."""
+        return any(
+            self._networks.one_has(name, key, point.scale, channel) and self._has_target(name)
+            for name, key in self._streams(point)
+        )
+
+    def _streams(self, point: Point) -> list[tuple[str, str]]:
+        """Sequence and key of the streams of a point, by name."""
+        names, keys = (self._sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
+        return sorted(zip(names, keys, strict=True))
 
     def _has_target(self, sequence: str) -> bool:
         networks = self._networks

@@ -1,6 +1,6 @@
 """What networks read in the frames of a sweep, joined with its streams and with what its corpus says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -168,8 +168,11 @@ class Networks:
 
     def have(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
         """Whether all of them were shown a stream as it came through a channel, or frames that were never coded."""
-        shown = sequence, key, scale, channel
-        return all(self.readings.row(self.method, self.label, seed, shown) is not None for seed in self.seeds)
+        return all(self._were_shown((sequence, key, scale, channel)))
+
+    def one_has(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
+        """Whether one of them at least was shown that."""
+        return any(self._were_shown((sequence, key, scale, channel)))
 
     def told(self, shown: Sequence[tuple[str, str]], scale: int, channel: Channel = INTACT) -> Floats:
         """Predictions, shape=(seeds, N): the frames of one (sequence, key) after another, of those that they `have`."""
@@ -183,6 +186,9 @@ class Networks:
         """How many frames of all these streams were concealed, and how many differ from those without losses."""
         harm = [self.readings.harm(row) for row in self._rows(self.seeds[0], shown, scale, channel)]
         return sum(concealed for concealed, _ in harm), sum(damaged for _, damaged in harm)
+
+    def _were_shown(self, shown: _Shown) -> Iterator[bool]:
+        return (self.readings.row(self.method, self.label, seed, shown) is not None for seed in self.seeds)
 
     def _rows(self, seed: int, shown: Sequence[tuple[str, str]], scale: int, channel: Channel) -> list[int]:
         rows = (self.readings.row(self.method, self.label, seed, (*each, scale, channel)) for each in shown)
