@@ -7,11 +7,12 @@ import pytest
 from tests.licences import PAGE, is_permissive, licence, page, pinned
 
 
-def _installed() -> dict[str, str]:
-    return {each.name.lower().replace("_", "-"): each.version for each in importlib.metadata.distributions()}
+def _alike(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
-MISSING = [name for name in pinned() if name.lower().replace("_", "-") not in _installed()]
+_INSTALLED = {_alike(each.name) for each in importlib.metadata.distributions()}
+MISSING = [name for name in pinned() if _alike(name) not in _INSTALLED]
 needs_all = pytest.mark.skipif(bool(MISSING), reason=f"needs the pinned packages; not there: {', '.join(MISSING)}")
 
 
