@@ -6,10 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.curve import Curve, CurvePoint
-from recognition.metrics import Interval
-
-HR_AREA_OF_LR = {3: 9, 4: 16}
-"""HR pixels a LR pixel."""
+from recognition.intervals import Interval
 
 
 def interval(estimate: float, half: float = 0.02) -> Interval:
@@ -31,9 +28,7 @@ def curve(rates: Sequence[float], cccs: Sequence[float], *, half: float = 0.02, 
     s = told.get("s", 3)
     best = max(cccs, default=0.8)
     points = tuple(
-        CurvePoint(
-            18.0 + k, rate * HR_AREA_OF_LR[s], rate, rate * 230.4, metrics(ccc, half), interval(ccc - best, half)
-        )
+        CurvePoint(18.0 + k, rate * s**2, rate, rate * 230.4, metrics(ccc, half), interval(ccc - best, half))
         for k, (rate, ccc) in enumerate(zip(rates, cccs, strict=True))
     )
     made = Curve(

@@ -21,7 +21,7 @@ from pipelines.figures.hull import _hull_figure, plot_hull
 from pipelines.figures.selection import select
 from pipelines.figures.style import STYLE
 from pipelines.hull import on_hull, upper_hull
-from tests.pipelines.made import assert_text_is_legible, caption_of, ceiling, curve, legend_of
+from tests.pipelines.pictures import assert_text_is_legible, caption_of, ceiling, curve, legend_of
 
 POINTS = st.lists(st.tuples(st.integers(1, 40), st.integers(-30, 30)), min_size=1, max_size=30)
 

@@ -17,7 +17,7 @@ from pipelines import tables
 from pipelines.figures.bits import _bits_figure, plot_bits
 from pipelines.figures.style import STYLE
 from tests.clips import carphone_faces, write_corpus
-from tests.pipelines.made import assert_text_is_legible, caption_of, legend_of
+from tests.pipelines.pictures import assert_text_is_legible, caption_of, legend_of
 
 QPS = {3: (20, 30, 40), 4: (20, 40)}
 """Of the points of the same two sequences, by factor."""

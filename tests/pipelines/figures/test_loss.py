@@ -19,7 +19,7 @@ from pipelines.figures.loss import _chosen, _loss_figure, kinds, plot_loss
 from pipelines.figures.recognition import plot_figure4
 from pipelines.figures.selection import select
 from pipelines.figures.style import STYLE
-from tests.pipelines.made import LEVELS, QPS, assert_text_is_legible, caption_of, ceiling, curve, legend_of
+from tests.pipelines.pictures import LEVELS, QPS, assert_text_is_legible, caption_of, ceiling, curve, legend_of
 
 RATES = (0.01, 0.03, 0.1)
 

@@ -21,7 +21,7 @@ from pipelines.curve import Curve
 from pipelines.figures.recognition import _Across, _figure4, plot_figure4, plot_gain
 from pipelines.figures.selection import select
 from pipelines.figures.style import STYLE
-from tests.pipelines.made import (
+from tests.pipelines.pictures import (
     LEVELS,
     QPS,
     assert_text_is_legible,

@@ -14,7 +14,7 @@ from PIL import Image
 from codecsim.errors import UsageError
 from pipelines.figures.strips import Strip, _strips_figure, plot_strips
 from pipelines.figures.style import STYLE, method_styles
-from tests.pipelines.made import assert_text_is_legible, legend_of
+from tests.pipelines.pictures import assert_text_is_legible, legend_of
 
 TITLES = ("HR, uncoded", "LR, uncoded", "QP 24", "QP 36")
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 96, 96), dtype=np.uint8)

@@ -15,7 +15,7 @@ from pipelines.figures import table1 as table1_figure
 from pipelines.figures.table1 import plot_table1
 from pipelines.table1 import Summary, summarise
 from tests.pipelines.compared import SETTINGS, comparison
-from tests.pipelines.made import assert_text_is_legible, caption_of, legend_of
+from tests.pipelines.pictures import assert_text_is_legible, caption_of, legend_of
 
 SCALES = (3, 4, 6)
 

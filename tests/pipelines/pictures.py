@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from codecsim.channel import INTACT, Channel
-from pipelines.curve import Curve, CurvePoint
-from recognition.metrics import Difference, Interval
+from pipelines.curve import Curve
+from recognition.intervals import Difference, Interval
+from tests.pipelines import handmade
 
 PEOPLE = tuple(f"p{number}" for number in range(8))
 QPS = (18.0, 24.0, 30.0, 36.0)
@@ -36,38 +36,19 @@ def curve(
     values: Sequence[float] = QPS,
     still: float | None = 0.62,
     half: float = 0.05,
-    codec: str = "x264",
-    mode: str = "qp",
-    label: str = "valence",
-    reference: str = "label",
-    seeds: tuple[int, ...] = (0, 1),
     people: tuple[str, ...] = PEOPLE,
-    n_left_out: int = 0,
     rate: float = 1.0,
-    channel: Channel = INTACT,
+    **told: Any,
 ) -> Curve:
-    """A curve whose bpp_lr is `rate` at its first value and halves at each further one."""
-    points = []
-    for index, (value, ccc) in enumerate(zip(values, levels, strict=True)):
-        bpp = rate * 2.0**-index
-        points.append(CurvePoint(value, bpp, bpp / s**2, 230.4 * bpp / s**2, metrics(ccc, half), None))
-    return Curve(
-        codec=codec,
-        mode=mode,
-        s=s,
-        method=method,
-        label=label,
-        seeds=seeds,
-        reference=reference,  # type: ignore[arg-type]
-        points=tuple(points),
-        uncompressed={} if still is None else metrics(still, half),
-        sequences=people,
-        subjects=people,
-        splits=("dev",),
-        n_frames=1000,
-        n_left_out=n_left_out,
-        channel=channel,
+    """A curve whose bpp_lr is `rate` at its first value and halves at each further one; `told` replaces its fields."""
+    made = handmade.curve([rate / s**2 * 2.0**-index for index in range(len(levels))], levels, s=s, method=method)
+    points = tuple(
+        replace(point, value=value, metrics=metrics(ccc, half), lost_ccc=None)
+        for point, value, ccc in zip(made.points, values, levels, strict=True)
     )
+    known = {} if still is None else metrics(still, half)
+    made = replace(made, points=points, uncompressed=known, sequences=people, subjects=people, n_frames=1000)
+    return replace(made, **told)
 
 
 def on_anchor(found: Curve, anchor: str, gain: float = -0.1) -> Curve:
