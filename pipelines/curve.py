@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecsim.channel import INTACT, Channel
-from recognition.metrics import Difference, Interval
+from recognition.intervals import Difference, Interval
 
 Reference = Literal["label", "fidelity"]
 

@@ -15,7 +15,7 @@ from pipelines.curve import MEASURES, RATES, Curve, CurvePoint, of_splits
 from pipelines.deltas import Compared
 from pipelines.hull import on_hull
 from pipelines.tables import Rows, to_csv
-from recognition.metrics import Interval
+from recognition.intervals import Interval
 
 UNCOMPRESSED = "none"
 """Operating value of frames that were never coded."""

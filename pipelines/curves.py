@@ -18,7 +18,7 @@ for both. Bands of two curves may overlap and the gain be sure all the same.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -29,12 +29,15 @@ from codecsim.store import Sweep
 from pipelines.curve import ANCHOR, MEASURES, RATES, Curve, CurvePoint, Reference
 from pipelines.readings import UNCODED, Networks, Readings
 from pipelines.tables import Point, points, pooled_rate
+from recognition.intervals import Interval, Replicates, replicates
 from recognition.methods import FAMILIES
-from recognition.metrics import Difference, Interval, bootstrap, paired
 
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
+
+_Known = dict[tuple[str, str, tuple[tuple[str, str], ...]], Replicates]
+"""Replicates of what a method told of a label in some streams, pairs of a sequence and a key, of one group."""
 
 
 def curves(
@@ -62,18 +65,24 @@ def curves(
     curves : with points of the same sequences alone: those that most points of a curve have; of the seeds that were
         shown streams of its factor
     """
-    readings, found = Readings(sweep), []
+    readings = Readings(sweep)
+    found: list[Curve] = []
     groups: dict[tuple[str, str, int], list[Point]] = {}
     for point in points(sweep):
         groups.setdefault((point.label, point.mode, point.scale), []).append(point)
     channels = readings.channels if with_losses else (INTACT,)
-    for method, label in readings.methods:
-        networks, coded = readings.of(method, label), []
-        for members, channel in product(groups.values(), channels):
-            maker = _Maker(sweep, networks.at(members[0].scale), reference, resamples, anchor)
+    methods = [readings.of(*known) for known in readings.methods]
+    common = _Common(sweep, reference, resamples, anchor)
+    for members, channel in product(groups.values(), channels):
+        known: _Known = {}
+        for networks in methods:
+            maker = _Maker(common, networks.at(members[0].scale), known)
             if curve := maker.coded(members, channel):
-                coded.append(curve)
-        found += coded or _Maker(sweep, networks, reference, resamples, anchor).ceiling()
+                found.append(curve)
+    coded = {(curve.method, curve.label) for curve in found}
+    for networks in methods:
+        if (networks.method, networks.label) not in coded:
+            found += _Maker(common, networks, {}).ceiling()
     return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve), curve.channel))
 
 
@@ -83,15 +92,28 @@ def _rank(curve: Curve) -> tuple[int, str]:
     return names.index(curve.family) if curve.family in names else len(names), curve.method
 
 
-class _Maker:
-    """Makes the curves of one method against one reference."""
+@dataclass(frozen=True)
+class _Common:
+    """What all curves are made of: as of `curves`, `anchor` the family."""
 
-    def __init__(self, sweep: Sweep, networks: Networks, reference: Reference, resamples: int, anchor: str) -> None:
-        self._sweep = sweep
-        self._anchor_family = anchor
+    sweep: Sweep
+    reference: Reference
+    resamples: int
+    anchor: str
+
+
+class _Maker:
+    """Makes the curves of one method against one reference.
+
+    Parameters
+    ----------
+    known : replicates of anchors, of the operating points and the channel in hand: they serve every method
+    """
+
+    def __init__(self, common: _Common, networks: Networks, known: _Known) -> None:
+        self._common = common
         self._networks = networks
-        self._reference: Reference = reference
-        self._resamples = resamples
+        self._known = known
 
     def coded(self, members: Sequence[Point], channel: Channel) -> Curve | None:
         """The curve through operating points of one codec and factor; None where nothing is known of it."""
@@ -103,24 +125,20 @@ class _Maker:
         target = self._target(sequences)
         if np.isnan(target).all():
             return None
-        anchor, still = self._anchor(first.scale), self._uncoded(self._networks, sequences, first.scale)
-        chosen = [
-            (point, list(keys.items())) for point, keys in zip(members, shown, strict=True) if tuple(keys) == sequences
-        ]
-        taken = tuple(self._point(*each, channel, target=target, still=still, anchor=anchor) for each in chosen)
-        beside = None if anchor is None else self._uncoded(anchor, sequences, first.scale)
+        anchor, uncoded = self._anchor(first.scale), [(name, UNCODED) for name in sequences]
+        still = self._if_shown(self._networks, uncoded, first.scale, INTACT, target)
+        beside = self._if_shown(anchor, uncoded, first.scale, INTACT, target)
+        taken = tuple(
+            self._point(point, list(keys.items()), channel, target=target, still=still, anchor=anchor)
+            for point, keys in zip(members, shown, strict=True)
+            if tuple(keys) == sequences
+        )
         return replace(
-            self._curve(
-                first,
-                taken,
-                sequences,
-                target,
-                uncompressed={} if still is None else self._metrics(still, target, sequences),
-            ),
+            self._curve(first, taken, sequences, target, uncompressed={} if still is None else still.intervals()),
             n_left_out=sum(self._was_read(point, channel) for point in members) - len(taken),
             channel=channel,
             anchor="" if anchor is None else anchor.method,
-            uncompressed_gain={} if still is None or beside is None else self._paired(still, beside, target, sequences),
+            uncompressed_gain={} if still is None or beside is None else still.less(beside),
         )
 
     def _point(
@@ -130,50 +148,52 @@ class _Maker:
         channel: Channel,
         *,
         target: Floats,
-        still: Floats | None,
+        still: Replicates | None,
         anchor: Networks | None,
     ) -> CurvePoint:
-        """What was told of streams, pairs of a sequence and a key."""
+        """What was told of streams, pairs of a sequence and a key, that all networks were shown."""
         sequences = [name for name, _ in streams]
-        told = self._networks.told(streams, point.scale, channel)
+        told = self._replicates(self._networks, streams, point.scale, channel, target)
         harm = self._networks.harm(streams, point.scale, channel)
-        pooled = replace(point, rows=point.rows[np.isin(self._sweep.column("sequence")[point.rows], sequences)])
-        n_frames = int(self._sweep.column("n_frames")[pooled.rows].sum())
-        beside = None
-        if anchor is not None and all(anchor.have(*each, point.scale, channel) for each in streams):
-            beside = anchor.told(streams, point.scale, channel)
+        pooled = replace(point, rows=point.rows[np.isin(self._common.sweep.column("sequence")[point.rows], sequences)])
+        n_frames = int(self._common.sweep.column("n_frames")[pooled.rows].sum())
+        beside = self._if_shown(anchor, streams, point.scale, channel, target)
         return CurvePoint(
             point.value,
-            **{rate: pooled_rate(self._sweep, pooled, rate) for rate in RATES},
-            metrics=self._metrics(told, target, sequences),
-            lost_ccc=None if still is None else self._paired(told, still, target, sequences)["ccc"],
+            **{rate: pooled_rate(self._common.sweep, pooled, rate) for rate in RATES},
+            metrics=told.intervals(),
+            lost_ccc=None if still is None else told.less(still)["ccc"],
             concealed=harm[0] / n_frames,
             damaged=harm[1] / n_frames,
-            gain={} if beside is None else self._paired(told, beside, target, sequences),
+            gain={} if beside is None else told.less(beside),
         )
 
     def _anchor(self, s: int) -> Networks | None:
         """Networks that those of this method gain on at a factor; None where there are no others of the same target."""
         own, readings = self._networks, self._networks.readings
-        for method in (f"{self._anchor_family}-{s}", self._anchor_family):
-            if method != own.method and (method, own.label) in readings.methods and self._reference == "label":
+        for method in self._anchors(s):
+            if method != own.method and (method, own.label) in readings.methods and self._common.reference == "label":
                 found = readings.of(method, own.label).at(s)
                 return found if found.delay_seconds == own.delay_seconds else None
         return None
+
+    def _anchors(self, s: int) -> tuple[str, str]:
+        """Names under which the anchor may be found."""
+        return f"{self._common.anchor}-{s}", self._common.anchor
 
     def ceiling(self) -> list[Curve]:
         """The method on HR frames, as a curve without points; none where labels are not asked for, or not known."""
         networks = self._networks
         known = [name for name in sorted(networks.readings.subjects) if networks.have(name, UNCODED, 1)]
         sequences = tuple(name for name in known if networks.readings.has_truth(networks.label, name))
-        if self._reference != "label" or not sequences:
+        if self._common.reference != "label" or not sequences:
             return []
         target = self._target(sequences)
-        told = self._uncoded(networks, sequences, 1)
-        if told is None or np.isnan(target).all():
+        if np.isnan(target).all():
             return []
+        told = self._replicates(networks, [(name, UNCODED) for name in sequences], 1, INTACT, target)
         nothing = Point("", "{}", "", 1, np.nan, np.empty(0, np.intp))
-        return [self._curve(nothing, (), sequences, target, uncompressed=self._metrics(told, target, sequences))]
+        return [self._curve(nothing, (), sequences, target, uncompressed=told.intervals())]
 
     def _shown(self, point: Point, channel: Channel) -> dict[str, str]:
         """Sequence → key of the streams of a point that all networks were shown, and that have a target, by name."""
@@ -192,37 +212,49 @@ class _Maker:
 
     def _streams(self, point: Point) -> list[tuple[str, str]]:
         """Sequence and key of the streams of a point, by name."""
-        names, keys = (self._sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
+        names, keys = (self._common.sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
         return sorted(zip(names, keys, strict=True))
 
     def _has_target(self, sequence: str) -> bool:
         networks = self._networks
-        if self._reference == "label":
+        if self._common.reference == "label":
             return networks.readings.has_truth(networks.label, sequence)
         return networks.have(sequence, UNCODED, 1)
 
     def _target(self, sequences: Sequence[str]) -> Floats:
         """What predictions are measured against: shape=(N,), or (seeds, N) for fidelity."""
         networks = self._networks
-        if self._reference == "label":
+        if self._common.reference == "label":
             return networks.readings.truth(networks.label, sequences, delay_seconds=networks.delay_seconds)
         return networks.told([(name, UNCODED) for name in sequences], 1)
 
-    def _uncoded(self, networks: Networks, sequences: Sequence[str], scale: int) -> Floats | None:
-        """What networks told of frames that were never coded; None where they were not asked."""
-        if not all(networks.have(name, UNCODED, scale) for name in sequences):
+    def _if_shown(
+        self,
+        networks: Networks | None,
+        streams: Sequence[tuple[str, str]],
+        scale: int,
+        channel: Channel,
+        target: Floats,
+    ) -> Replicates | None:
+        """Replicates of what networks told of streams; None where there are none, or not all were shown them."""
+        if networks is None or not all(networks.have(*each, scale, channel) for each in streams):
             return None
-        return networks.told([(name, UNCODED) for name in sequences], scale)
+        return self._replicates(networks, streams, scale, channel, target)
 
-    def _metrics(self, told: Floats, target: Floats, sequences: Sequence[str]) -> dict[str, Interval]:
-        recordings, subjects = self._whose(sequences)
-        found = bootstrap(told, target, recordings=recordings, subjects=subjects, resamples=self._resamples)
-        return {measure: found[measure] for measure in MEASURES}
-
-    def _paired(self, told: Floats, other: Floats, target: Floats, sequences: Sequence[str]) -> dict[str, Difference]:
-        recordings, subjects = self._whose(sequences)
-        found = paired(told, other, target, recordings=recordings, subjects=subjects, resamples=self._resamples)
-        return {measure: found[measure] for measure in MEASURES}
+    def _replicates(
+        self, networks: Networks, streams: Sequence[tuple[str, str]], scale: int, channel: Channel, target: Floats
+    ) -> Replicates:
+        """Replicates of what networks told of streams that all of them were shown."""
+        name = networks.method, networks.label, tuple(streams)
+        if name in self._known:
+            return self._known[name]
+        told = networks.told(streams, scale, channel)
+        recordings, subjects = self._whose([sequence for sequence, _ in streams])
+        every = replicates(told, target, recordings=recordings, subjects=subjects, resamples=self._common.resamples)
+        made = Replicates({measure: every.values[measure] for measure in MEASURES})
+        if networks.method in self._anchors(scale):
+            self._known[name] = made
+        return made
 
     def _whose(self, sequences: Sequence[str]) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
         """The recording and the subject of every frame."""
@@ -248,7 +280,7 @@ class _Maker:
             method=networks.method,
             label=networks.label,
             seeds=networks.seeds,
-            reference=self._reference,
+            reference=self._common.reference,
             points=taken,
             uncompressed=uncompressed,
             sequences=sequences,

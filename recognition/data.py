@@ -7,7 +7,6 @@ than the device holds is refused; every so many frames of it can be taken, since
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,10 @@ from torch import Tensor
 from codecsim.corpus import HR_SIDE, Corpus, corpus_digest
 from codecsim.errors import UsageError
 from codecsim.sources.datasets.folds import subject_folds
+from recognition.delays import moved
 from recognition.devices import free_bytes
 
 Texts = npt.NDArray[np.str_]
-Real = TypeVar("Real", np.float32, np.float64)
 
 _SHARE_OF_MEMORY = 0.6  # networks, activations and copies take the rest
 _FOLDS = 6
@@ -143,15 +142,6 @@ def hold_out(faces: Faces, *, fold: int = 0) -> tuple[Faces, Faces]:
     fold_of = subject_folds(people, n_folds)
     held = np.array([fold_of[subject] == f"fold_{fold}" for subject in faces.subjects.tolist()])
     return faces.take(~held), faces.take(held)
-
-
-def moved(target: npt.NDArray[Real], n_frames: int) -> npt.NDArray[Real]:
-    """Labels, shape=(T, …), each `n_frames` earlier; NaN at the end, where none is left."""
-    if n_frames == 0:
-        return target
-    earlier = np.full_like(target, np.nan)
-    earlier[:-n_frames] = target[n_frames:]
-    return earlier
 
 
 def _label(opened: Corpus, name: str, label: str, tasks: tuple[str, ...]) -> npt.NDArray[np.float32]:

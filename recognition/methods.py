@@ -14,15 +14,16 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from typing import Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Literal
 
 from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
 from codecsim.scaling import lr_side
-from recognition.networks import SRFCN, SuperResolve, ValenceCNN, Variant, start_from
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recognition.networks import Variant
 
 SCALES = (3, 4, 6, 8, 12, 16)
 """Factors of Table 1."""
@@ -39,7 +40,7 @@ Start = Literal["none", "tuned", "frozen", "restore"]
 """What an SR-FCN does for a method: nothing; its layers start the CNN's, and are tuned; they start the CNN's, and stay;
 it restores frames, which a CNN of its own then reads."""
 
-Factory = Callable[..., nn.Module]
+Factory = Callable[..., "nn.Module"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class Method:
         if self.start in ("frozen", "restore") and len(self.trained_on) > 1:
             raise UsageError(f"method {self.name}: its layers of an SR-FCN stay as they are, so it takes one factor")
 
-    def build(self, *, variant: Variant, outputs: int = 1) -> nn.Module:
+    def build(self, *, variant: "Variant", outputs: int = 1) -> "nn.Module":
         """An untrained network of this method: luma, shape=(N, 1, 96, 96), to predictions, shape=(N, outputs).
 
         Raises
@@ -83,6 +84,8 @@ class Method:
         """
         if self.factory is not None:
             return _made_by(self.factory, self.name, outputs)
+        from recognition.networks import SRFCN, RestoreFirst, SuperResolve, ValenceCNN
+
         network = ValenceCNN(variant=variant, outputs=outputs)
         return RestoreFirst(SuperResolve(SRFCN(variant=variant)), network) if self.start == "restore" else network
 
@@ -152,58 +155,6 @@ FAMILIES = (
         sr_scale=MAX_SCALE,
     ),
 )
-
-
-class RestoreFirst(nn.Module):
-    """Two networks in a row: one restores frames, another reads them."""
-
-    def __init__(self, restore: SuperResolve, read: ValenceCNN) -> None:
-        super().__init__()
-        self.restore = restore
-        self.read = read
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Luma, shape=(N, 1, 96, 96), to predictions, shape=(N, outputs)."""
-        predictions: Tensor = self.read(self.restore(x))
-        return predictions
-
-
-@dataclass(frozen=True)
-class Stages:
-    """A network in training: what stays as it is, and what learns from its outputs.
-
-    Attributes
-    ----------
-    frozen : applied once a frame, before training; None where nothing is frozen
-    trained : takes what `frozen` gives, or luma
-    started : parameters of `trained` that come from an SR-FCN, and are tuned more gently
-    """
-
-    frozen: nn.Module | None
-    trained: nn.Module
-    started: tuple[nn.Parameter, ...] = ()
-
-
-def stages(method: Method, network: nn.Module, sr: SRFCN | None) -> Stages:
-    """Put the layers of an SR-FCN into a network as the method wants it, and say what is to be trained.
-
-    Raises
-    ------
-    UsageError
-        If the method starts from an SR-FCN and there is none, or it is of another variant.
-    """
-    if method.start == "none":
-        return Stages(None, network)
-    if sr is None:
-        raise UsageError(f"method {method.name} starts from the SR-FCN of factor {method.sr_scale}: train it first")
-    if isinstance(network, RestoreFirst):
-        network.restore.sr.load_state_dict(sr.state_dict())
-        return Stages(network.restore, network.read)
-    assert isinstance(network, ValenceCNN)
-    start_from(network, sr)
-    if method.start == "frozen":
-        return Stages(network.features, network.regressor)
-    return Stages(None, network, tuple(network.features.parameters()))
 
 
 def families() -> dict[str, Family]:
@@ -294,7 +245,10 @@ def _own(name: str, factory: object) -> Family:
     )
 
 
-def _made_by(factory: Factory, name: str, outputs: int) -> nn.Module:
+def _made_by(factory: Factory, name: str, outputs: int) -> "nn.Module":
+    import torch
+    from torch import nn
+
     try:
         network = factory(outputs=outputs)
     except Exception as error:  # whatever a factory of the user's does
@@ -313,7 +267,7 @@ def _made_by(factory: Factory, name: str, outputs: int) -> nn.Module:
             f"{type(error).__name__} ({error})"
         ) from error
     network.train(was_training)
-    shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+    shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
     if shape != (2, outputs):
         raise UsageError(f"method {name}: the network gives {shape} for 2 frames; (2, {outputs}) is needed")
     return network

@@ -88,7 +88,7 @@ def summed_up(
 
     Parameters
     ----------
-    predicted, target, recordings, subjects : as in `recognition.metrics.bootstrap`
+    predicted, target, recordings, subjects : as in `recognition.intervals.replicates`
     dimensions : that `predicted` may have
 
     Returns

@@ -163,6 +163,20 @@ def normalise(x: Tensor, variant: Variant) -> tuple[Tensor, Tensor | float, Tens
     return x / contrast, mean, contrast
 
 
+class RestoreFirst(nn.Module):
+    """Two networks in a row: one restores frames, another reads them."""
+
+    def __init__(self, restore: SuperResolve, read: ValenceCNN) -> None:
+        super().__init__()
+        self.restore = restore
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Luma, shape=(N, 1, 96, 96), to predictions, shape=(N, outputs)."""
+        predictions: Tensor = self.read(self.restore(x))
+        return predictions
+
+
 def start_from(network: ValenceCNN, sr: SRFCN) -> None:
     """Give the convolutions of `network` the first three layers of SR-FCN (section 3.2: "partial initialization").
 

@@ -22,11 +22,12 @@ from recognition.data import Faces, hold_out, load_faces
 from recognition.devices import Precision, arithmetic, get_device, hardware
 from recognition.loop import Moment, Row, fit
 from recognition.losses import Loss, check_loss
-from recognition.methods import Method, stages
+from recognition.methods import Method
 from recognition.models import SR_NAME, load_model, origin, read_provenance, save_model, weights_digest
 from recognition.networks import SRFCN, Variant, check_variant
 from recognition.parallel import join
 from recognition.schedules import Phase, Schedule
+from recognition.stages import stages
 from recognition.tasks import Recognition, Reconstruction
 
 _SEEDS = 2**32

@@ -28,7 +28,7 @@ from pipelines.figures.style import (
     save,
     scale_name,
 )
-from recognition.metrics import Interval
+from recognition.intervals import Interval
 
 Against = Literal["qp", "bpp_lr", "bpp_hr", "rate_kbps"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from codecsim.store import Sweep
 from pipelines.curves import curves
-from recognition.metrics import paired
+from recognition.intervals import paired
 from tests.pipelines.told import (
     EVERY,
     FPS,

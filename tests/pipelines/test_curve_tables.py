@@ -24,7 +24,7 @@ from pipelines.curve_tables import (
 )
 from pipelines.deltas import Compared, deltas
 from pipelines.tables import to_markdown
-from recognition.metrics import Interval
+from recognition.intervals import Interval
 from tests.pipelines.handmade import NOWHERE, ceiling, curve, interval
 
 WIDTH = 110

@@ -9,7 +9,8 @@ import pytest
 from codecsim.errors import UsageError
 from codecsim.store import Sweep
 from pipelines.readings import UNCODED, Readings
-from recognition.metrics import Interval, bootstrap, cc, ccc, paired, rmse
+from recognition.intervals import Interval, bootstrap, paired
+from recognition.metrics import cc, ccc, rmse
 from tests.pipelines.told import (
     EVERY,
     FPS,

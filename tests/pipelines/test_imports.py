@@ -104,6 +104,24 @@ def test_the_import_budget(statement: str) -> None:
     assert [name for name in _HEAVY if name in loaded] == []
 
 
+def test_curves_are_drawn_without_torch(undisturbed: Path) -> None:
+    code = (
+        "import sys; from pipelines.cli import main; "
+        "main(['plot', 'sweep.h5', '--figure', 'figure4'], standalone_mode=False); print('loaded', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+        cwd=undisturbed.parent,
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "pipelines.cli" in loaded
+    assert "torch" not in loaded
+
+
 def test_help_is_quick() -> None:
     """By the processor's time, which other programs on the machine do not stretch as they do the clock's."""
     seconds = []

@@ -18,13 +18,12 @@ from recognition.methods import (
     SCALES,
     Family,
     Method,
-    RestoreFirst,
     families,
     get_method,
     methods,
-    stages,
 )
-from recognition.networks import SRFCN, ValenceCNN
+from recognition.networks import SRFCN, RestoreFirst, ValenceCNN
+from recognition.stages import stages
 from tests.recognition.small import SMALL, SmallNetwork
 
 # Records -------------------------------------------------------------------------------------------------------------
