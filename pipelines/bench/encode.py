@@ -154,13 +154,13 @@ def _memory(clip: Frames, folder: Path, rounds: int) -> str:
     frames = _back_and_forth(clip, 7500)
     _write_corpus(corpus, {f"clip{index}": np.roll(frames, index, axis=1) for index in range(20)})
     command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(folder / "memory-sweep.h5")]
-    status, peaks = watched([*command, "--qp", "24", "--workers", "2", "--methods", "none", "--no-plot"])
+    status, memory = watched([*command, "--qp", "24", "--workers", "2", "--methods", "none", "--no-plot"])
     corpus.unlink()
     if status:
         return f"the sweep failed with status {status}"
     return (
-        f"40 jobs of 7500 frames in 20 sequences, two workers: {peaks['rss'] / 1e6:.0f} MB resident at most, "
-        f"{peaks['pss'] / 1e6:.0f} MB with shared pages counted once"
+        f"40 jobs of 7500 frames in 20 sequences, two workers: {memory.rss / 1e6:.0f} MB resident at most, "
+        f"{memory.pss / 1e6:.0f} MB with shared pages counted once"
     )
 
 

@@ -112,10 +112,10 @@ def _speed(
 
 
 def _memory(folder: Path, variant: Variant) -> str:
-    """Peak memory of sweeps of one sequence, and of more and more, that a network reads."""
+    """Peak and median memory of sweeps of one sequence, and of more and more, that a network reads."""
     if not CAN_WATCH:
         return "left out: needs Linux's /proc"
-    method, peaks = get_method(_METHOD), []
+    method, taken = get_method(_METHOD), []
     provenance = {"method": _METHOD, "variant": variant, "labels": ["valence"], "trained_on": list(method.trained_on)}
     settings = {"sr_scale": method.sr_scale, "settings": {"seed": 0, "delay_seconds": 0.0}}
     save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
@@ -125,11 +125,11 @@ def _memory(folder: Path, variant: Variant) -> str:
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
         grid = ["--scales", "4", "--workers", "1", "--no-plot"]
         networks = ["--methods", _METHOD, "--models", str(folder), "--every", "50", "--device", "cpu"]
-        status, peak = watched([*command, *grid, *networks])
+        status, memory = watched([*command, *grid, *networks])
         if status:
             return f"the sweep failed with status {status}"
-        peaks.append(f"{peak['pss'] / 1e6:.0f} MB for {number}")
-    return f"at most {', '.join(peaks)} sequences of {_FRAMES_OF_EACH} frames"
+        taken.append(f"{memory.pss / 1e6:.0f} MB (median {memory.median_pss / 1e6:.0f}) for {number}")
+    return f"at most {', '.join(taken)} sequences of {_FRAMES_OF_EACH} frames"
 
 
 def _repeated(path: Path, number: int) -> None:

@@ -3,31 +3,45 @@
 import subprocess
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 CAN_WATCH = Path("/proc/self/smaps_rollup").exists()
 
 
-def watched(command: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Run a program; returns its exit status and the peaks of its memory in bytes.
+@dataclass(frozen=True)
+class Memory:
+    """What a program and all its processes held, in bytes.
 
-    ``rss`` is what its processes hold together; ``pss`` counts pages that they share once.
+    Attributes
+    ----------
+    rss, pss : at most; ``pss`` counts pages that they share once
+    median_pss : at half of the moments: a peak is where stages fall together by chance, and this is not
     """
+
+    rss: float
+    pss: float
+    median_pss: float
+
+
+def watched(command: Sequence[str]) -> tuple[int, Memory]:
+    """Run a program; returns its exit status, and its memory as it was every 50 ms."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    peaks = {"rss": 0, "pss": 0}
+    sums: dict[str, list[int]] = {"rss": [0], "pss": [0]}
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(process.pid, peaks, stop))
+    watcher = threading.Thread(target=_watch, args=(process.pid, sums, stop))
     watcher.start()
     status = process.wait()
     stop.set()
     watcher.join()
-    return status, peaks
+    return status, Memory(max(sums["rss"]), max(sums["pss"]), median(sums["pss"]))
 
 
-def _watch(process: int, peaks: dict[str, int], stop: threading.Event) -> None:
-    """Sum the memory of a process and its descendants every 50 ms, and keep the largest sums, in bytes."""
+def _watch(process: int, sums: dict[str, list[int]], stop: threading.Event) -> None:
+    """Sum the memory of a process and its descendants every 50 ms."""
     while not stop.wait(0.05):
-        sums = {"rss": 0, "pss": 0}
+        now = dict.fromkeys(sums, 0)
         for member in _family(process):
             try:
                 lines = Path(f"/proc/{member}/smaps_rollup").read_text(encoding="ascii").splitlines()
@@ -35,10 +49,10 @@ def _watch(process: int, peaks: dict[str, int], stop: threading.Event) -> None:
                 continue
             for line in lines:
                 name, _, rest = line.partition(":")
-                if name.lower() in sums:
-                    sums[name.lower()] += int(rest.split()[0]) * 1024
-        for name, value in sums.items():
-            peaks[name] = max(peaks[name], value)
+                if name.lower() in now:
+                    now[name.lower()] += int(rest.split()[0]) * 1024
+        for name, value in now.items():
+            sums[name].append(value)
 
 
 def _family(process: int) -> list[int]:

@@ -101,7 +101,7 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(
         for what, line in zip(said, rates, strict=True):
             rate = r"\d+ frames/s, \d\.\d\d × the bare network"
             assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
-    assert re.fullmatch(r"memory: at most \d{3,4} MB for 1 sequences of 12 frames", memory)
+    assert re.fullmatch(r"memory: at most \d{3,4} MB \(median \d{2,4}\) for 1 sequences of 12 frames", memory)
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])
