@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="wa
 
 _SEQUENCES = 4
 _N_JOBS = _SEQUENCES * N_JOBS_A_SEQUENCE
-_N_PARTS = _SEQUENCES * 2  # batches of 8 jobs, each of 100 frames
+_N_PARTS = _SEQUENCES * 2  # batches of 8 jobs, each of 50 frames
 _KILLS = int(os.environ.get("CODECSIM_TEST_KILLS", "6"))
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command takes up where it stopped.\n"
 _ENDING = "\nEnding after what is in hand; Ctrl-C once more ends at once.\n"
@@ -63,7 +63,7 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    faces = carphone_faces()[:100]
+    faces = carphone_faces()[:50]
     mirrored = [faces, faces[:, :, ::-1], faces[:, ::-1], faces[:, ::-1, ::-1]]
     corpus = write_corpus(folder / "corpus.h5", {f"person{index}": each for index, each in enumerate(mirrored)})
     begun = time.monotonic()
