@@ -16,6 +16,7 @@ import numpy as np
 
 from codecsim.cluster import Cluster, run_on
 from codecsim.codecs import MODES, EncoderSettings, Mode
+from codecsim.corpus import Sequence as Track
 from codecsim.encode import encoder_version
 from codecsim.errors import StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
@@ -155,6 +156,7 @@ def sweep(
     corpora, notes = corpora_of(sources, out, faces or FaceSettings(), told)
     sequences, left_out = sequences_of(corpora, tuple(splits))
     notes += left_out
+    _check_frames(out, sequences)
     jobs = expand(sequences, settings, scales, values)
     with writing(out) as folder:
         before = finished_jobs(out, folder)
@@ -186,6 +188,20 @@ def sweep(
             known = {job.identity: job.sequence for job in jobs}
             failures += measure(out, measures, known, workers=workers or available_cores(), progress=told)
     return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - n_failed, failures, tuple(notes))
+
+
+def _check_frames(out: Path, sequences: Iterable[Track]) -> None:
+    """Refuse a sequence whose name stands for other frames in `out`: rates and readings of both would be mixed up."""
+    if not out.exists():
+        return
+    with Sweep(out) as opened:
+        known = opened.digests
+    for sequence in sequences:
+        if known.get(sequence.name, {sequence.digest}) != {sequence.digest}:
+            raise UsageError(
+                f"{out} holds streams of other frames under the name {sequence.name!r}; name another --out, "
+                f"or give the sequence another name than in {sequence.corpus}"
+            )
 
 
 def check_out(out: Path) -> None:

@@ -119,10 +119,12 @@ def compare_methods(
     with Corpus(setup.corpus) as opened:
         is_avec2016 = all('"avec2016"' in each.preparation for each in opened.sequences())
     truths = {name: _truth(faces, every, is_avec2016) for name, faces in shown.items()}
-    for name, known in truths.items():
-        write_truth(truth_path(trainer.out, name), known)
     digests = {name: known.frames for name, known in truths.items()}
     networks = [(method, seed) for _, method in methods for seed in seeds]
+    for method, seed in networks:
+        trainer.check(method, seed=seed)
+    for name, known in truths.items():
+        write_truth(truth_path(trainer.out, name), known)
     told = {}
     for number, (method, seed) in enumerate(networks):
         if report:
@@ -162,8 +164,12 @@ def compare_kept(
             kept = {name: read_predictions(_kept_path(out, method.name, seed, name)) for name in truths}
             found = {name: each for name, each in kept.items() if each is not None}
             for name, each in found.items():
+                path = _kept_path(out, method.name, seed, name)
                 if each.made_by["frames"] != truths[name].frames:
-                    raise UsageError(f"{_kept_path(out, method.name, seed, name)}: told of other frames than the rest")
+                    raise UsageError(f"{path}: told of other frames than the rest")
+                own, wanted = (", ".join(of) for of in (each.made_by["settings"]["labels"], truths[name].labels))
+                if own != wanted:
+                    raise UsageError(f"{path}: told {own}, not {wanted} as the others")
             if len(found) == len(truths):
                 told[method.name, seed] = found
     compared = _compared(methods, told, truths, scales=scales, seeds=seeds, split=split)

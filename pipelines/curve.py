@@ -72,7 +72,7 @@ class Curve:
     uncompressed : metrics on LR frames that were never coded, of `MEASURES`; empty where that was not asked for
     sequences, subjects, splits : that it is of; of splits those that are known
     n_frames : that a point is of: recognised, and not without a target
-    n_left_out : points of other sequences than these, or that not all of the seeds were shown
+    n_left_out : points of other sequences than these, or that not all of the seeds were shown, or former networks alone
     channel : that its streams came through
     anchor : method that gains are on, at the same factor; "" where none was shown these streams
     uncompressed_gain : as `CurvePoint.gain`, of `uncompressed`

@@ -258,7 +258,7 @@ def _caption(curves: Sequence[Curve]) -> str:
     shown = _count([len(curve.sequences) for curve in curves], "sequence")
     frames = _count([curve.n_frames for curve in curves], "frame")
     n_left_out = sum(max(curve.n_left_out for curve in curves if curve.s == s) for s in {curve.s for curve in curves})
-    rest = f"; {_count([n_left_out], 'point')} of other sequences or seeds left out" if n_left_out else ""
+    rest = f"; {_count([n_left_out], 'point')} of other sequences, seeds or weights left out" if n_left_out else ""
     known = [curve.uncompressed["ccc"] for curve in curves if curve.uncompressed]
     sure = "; 95 % intervals" if any(map(_is_bounded, known)) else ""
     return f"{how}{first.label} against {_REFERENCES[first.reference]}; {people}, {shown}, {frames}{rest}{sure}"

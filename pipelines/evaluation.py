@@ -116,13 +116,12 @@ class Evaluation:
         known, self._said = _known(out)
         self._known = {} if force else known
         self._pending: list[Series] = []
-        before = {mark.every for (_, _, _, channel, *_), mark in self._known.items() if channel == INTACT}
+        self._out = out
+        self._before = {identity: mark.every for identity, mark in known.items() if identity[3] == INTACT}
+        before = set(self._before.values())
         self.every = every or min(before, default=EVERY[kind])
-        if before - {self.every}:
-            raise UsageError(
-                f"{out}: its streams were evaluated with one frame in {min(before)}; go on with --every {min(before)}, "
-                "or evaluate all methods again with --force"
-            )
+        if before - {self.every} and not force:
+            raise self._other_frames(min(before))
 
     @property
     def n_inferred(self) -> int:
@@ -142,6 +141,9 @@ class Evaluation:
         Streams are decoded in a process of their own: one that cannot be decoded ends reading with an error that names
         it, and what was read before is kept.
         """
+        kept = {n for identity, n in self._before.items() if n != self.every and not self._replaces(identity, asked)}
+        if kept:
+            raise self._other_frames(min(kept))
         files = Files()
         with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
             reading = executor.submit(self._read_all, asked, files, folder, decoder)
@@ -159,6 +161,24 @@ class Evaluation:
                 files.stop()
                 decoder.close()
                 raise
+
+    def _replaces(self, identity: _Identity, asked: Asked) -> bool:
+        """Whether what was told before is told anew."""
+        sequence, key, scale, _, method, label, seed = identity
+        if key == UNCODED:
+            is_asked = scale in {1, *asked.scales} and any(track.name == sequence for track in asked.tracks)
+        else:
+            is_asked = (sequence, key) in asked.streams
+        return is_asked and any(
+            (reader.network.method.name, reader.network.seed) == (method, seed) and label in reader.network.labels
+            for reader in self._readers_of(key, scale)
+        )
+
+    def _other_frames(self, every: int) -> UsageError:
+        return UsageError(
+            f"{self._out}: its streams were evaluated with one frame in {every}; go on with --every {every}, "
+            "or evaluate all methods again with --force"
+        )
 
     def _read_all(self, asked: Asked, files: Files, folder: Path, decoder: DecoderProcess) -> None:
         saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
@@ -221,6 +241,12 @@ class Evaluation:
 
     def _keep(self, network: Network, told: Iterable[tuple[Shown, Floats]]) -> None:
         for shown, predictions in told:
+            if wrong := int((~np.isfinite(predictions)).any(1).sum()):
+                raise UsageError(
+                    f"method {network.method.name}, seed {network.seed}: {wrong} of {len(predictions)} predictions for "
+                    f"{shown.sequence} at s = {shown.scale} are NaN or infinite, and none of them is kept; mend the "
+                    "network, or leave it out of --methods"
+                )
             self.n_read += 1
             self._pending += [
                 Series(

@@ -1,5 +1,6 @@
 """What networks read in the frames of a sweep, joined with its streams and with what its corpus says."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,8 +36,9 @@ def channels_of(told: Table) -> list[Channel]:
 class Readings:
     """Predictions in a sweep, by the method that made them.
 
-    What a network read in a stream with losses counts while it is of the same weights, arithmetic and frames as what it
-    read in the whole stream: those are read anew with every evaluation, and losses where they are asked for alone.
+    What counts is of the weights and the arithmetic that HR frames were read with last: a network that was trained anew
+    may have read some streams and not others, and fidelity is measured against the same network. The rest is former, as
+    is what was read in a stream with losses before the whole stream was read anew.
 
     Parameters
     ----------
@@ -75,23 +77,35 @@ class Readings:
         self._n_shown: dict[str, int] = dict(zip(*shown_frames, strict=True))
         self._told = told
         self._rows: dict[tuple[str, str], dict[int, dict[_Shown, int]]] = {}
+        self._former: set[tuple[str, str, int, _Shown]] = set()
+        self._has_truth: dict[tuple[str, str], bool] = {}
         self._sort()
         self.methods = [known for known in self._rows if known[0] != TRUTH]
 
     def _sort(self) -> None:
-        """Find the rows of each method, those without losses first, and the channels."""
+        """Find the rows of each method that count, those without losses first, and the channels."""
         told, channels = self._told, channels_of(self._told)
         marks = list(zip(*(told[name].tolist() for name in ("weights", "precision", "every")), strict=True))
         names = ("method", "label", "seed", "sequence", "key", "scale")
         rows = list(zip(*(told[name].tolist() for name in names), strict=True))
+        of_hr: dict[tuple[str, str, int], Counter[tuple[str, str, int]]] = {}
+        for (method, label, seed, _, key, scale), mark in zip(rows, marks, strict=True):
+            if (key, scale) == (UNCODED, 1):
+                of_hr.setdefault((method, label, seed), Counter())[mark] += 1
+        latest = {network: max(seen, key=lambda mark: (seen[mark], mark)) for network, seen in of_hr.items()}
         found = {INTACT}
         for row in np.argsort(told["loss"] != 0, kind="stable").tolist():
             method, label, seed, sequence, key, scale = rows[row]
-            channel, whole = channels[row], self.row(method, label, seed, (sequence, key, scale, INTACT))
-            if channel == INTACT or (whole is not None and marks[whole] == marks[row]):
-                held = self._rows.setdefault((method, label), {}).setdefault(seed, {})
-                held[sequence, key, scale, channel] = row
+            channel, shown = channels[row], (sequence, key, scale, channels[row])
+            counts = latest.get((method, label, seed), marks[row]) == marks[row]
+            if channel != INTACT:
+                whole = self.row(method, label, seed, (sequence, key, scale, INTACT))
+                counts = whole is not None and marks[whole] == marks[row]
+            if counts:
+                self._rows.setdefault((method, label), {}).setdefault(seed, {})[shown] = row
                 found.add(channel)
+            elif channel == INTACT:
+                self._former.add((method, label, seed, shown))
         self.channels = tuple(sorted(found))
 
     def of(self, method: str, label: str) -> "Networks":
@@ -110,8 +124,13 @@ class Readings:
         return self._n_shown[sequence]
 
     def has_truth(self, label: str, sequence: str) -> bool:
-        """Whether the corpus says anything of a sequence."""
-        return self.row(TRUTH, label, NO_SEED, (sequence, UNCODED, 1, INTACT)) is not None
+        """Whether the corpus says anything of the frames of a sequence that networks were shown."""
+        if (label, sequence) not in self._has_truth:
+            row = self.row(TRUTH, label, NO_SEED, (sequence, UNCODED, 1, INTACT))
+            self._has_truth[label, sequence] = row is not None and bool(
+                np.isfinite(self.values(row)[:: self.every]).any()
+            )
+        return self._has_truth[label, sequence]
 
     def truth(self, label: str, sequences: Sequence[str], *, delay_seconds: float) -> Floats:
         """What the corpus says of the frames that networks were shown, shape=(N,): NaN where it says nothing.
@@ -129,6 +148,10 @@ class Readings:
     def row(self, method: str, label: str, seed: int, shown: _Shown) -> int | None:
         """Where a network's predictions stand; None where there are none."""
         return self._rows.get((method, label), {}).get(seed, {}).get(shown)
+
+    def is_former(self, method: str, label: str, seed: int, shown: _Shown) -> bool:
+        """Whether a network of other weights, or arithmetic, has told of it, and the one that counts has not."""
+        return (method, label, seed, shown) in self._former
 
     def has_streams(self, method: str, label: str, seed: int, scale: int) -> bool:
         """Whether a network was shown a stream of a factor."""
@@ -171,8 +194,9 @@ class Networks:
         return all(self._were_shown((sequence, key, scale, channel)))
 
     def one_has(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
-        """Whether one of them at least was shown that."""
-        return any(self._were_shown((sequence, key, scale, channel)))
+        """Whether one of them at least was shown that, or a former one was."""
+        shown, former = (sequence, key, scale, channel), self.readings.is_former
+        return any(self._were_shown(shown)) or any(former(self.method, self.label, seed, shown) for seed in self.seeds)
 
     def told(self, shown: Sequence[tuple[str, str]], scale: int, channel: Channel = INTACT) -> Floats:
         """Predictions, shape=(seeds, N): the frames of one (sequence, key) after another, of those that they `have`."""

@@ -156,7 +156,7 @@ def _scales_of(sweep: Sweep, wanted: Sequence[int]) -> tuple[int, ...]:
 
 
 def find_tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
-    """The sequences of a sweep, found by name and digest in corpora, or in those that it was made of.
+    """The sequences of a sweep, found by name and digest in corpora, or else in those that it was made of.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def find_tracks(sweep: Sweep, corpora: Sequence[Path]) -> tuple[Track, ...]:
     wanted = sweep.digests
     remembered = [Path(sweep.path.parent, path) for path in sweep.corpora]
     found: dict[str, Track] = {}
-    for path in [*corpora, *(path for path in remembered if path.exists())]:
+    for path in [*(path for path in remembered if path.exists()), *corpora]:
         with Corpus(path) as corpus:
             found |= {each.name: each for each in corpus.sequences() if each.digest in wanted.get(each.name, ())}
     missing = [name for name in wanted if name not in found]

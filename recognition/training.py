@@ -192,6 +192,13 @@ class Trainer:
             "own": method.factory is not None,
         }
 
+    def check(self, method: Method, *, seed: int) -> None:
+        """Refuse weights of a method in OUT that were trained with other settings: raises `UsageError`."""
+        path = self.path(method.name, seed)
+        if path.exists() and not self.force:
+            known = read_provenance(path)["settings"]
+            _check_settings(path, {**known, "starts_from": ""}, {**self.settings(method, seed=seed), "starts_from": ""})
+
     def _phase(self, method: Method) -> Phase:
         schedule = self.setup.schedule
         return {"none": schedule.scratch, "tuned": schedule.tuned}.get(method.start, schedule.frozen)
@@ -230,8 +237,7 @@ class Trainer:
             sweep_leftovers(each)
         again = self.force and path not in self._made
         if path.exists() and not again:
-            if differing := different(read_provenance(path)["settings"], settings):
-                raise UsageError(f"{path}: trained with other settings ({differing}); name another folder, or --force")
+            _check_settings(path, read_provenance(path)["settings"], settings)
             return Trained(name, seed, path, log, False)
         state = None if again else load_checkpoint(begun, settings)
         self._world.wait()  # all have looked at what is there, before one of them changes it
@@ -271,6 +277,11 @@ class Trainer:
         self._world.wait()
         self._made.add(path)
         return Trained(name, seed, path, log, True)
+
+
+def _check_settings(path: Path, known: dict[str, Any], settings: dict[str, Any]) -> None:
+    if differing := different(known, settings):
+        raise UsageError(f"{path}: trained with other settings ({differing}); name another folder, or --force")
 
 
 def weights_path(folder: Path, name: str, seed: int) -> Path:

@@ -66,7 +66,7 @@ class Selection:
             f"{first.codec}, {asked_for(first.mode, values)}",
             gain + _REFERENCES[first.reference].format(measures, first.label),
             "not every curve is of the same sequences" if len({curve.sequences for curve in every}) > 1 else "",
-            f"{counted([n_left_out], 'point')} of other sequences or seeds left out" if n_left_out else "",
+            f"{counted([n_left_out], 'point')} of other sequences, seeds or weights left out" if n_left_out else "",
         ]
         return [part for part in parts if part]
 

@@ -57,6 +57,20 @@ def test_the_extra_cost_of_s_4_is_padding_times_bits_per_coded_pixel(swept: Path
         assert streams["bpp_lr"][four] > 1.3 * streams["bpp_lr"][three]
 
 
+def test_a_name_that_stands_for_other_frames_is_refused(tmp_path: Path) -> None:
+    """Rates would be pooled over both, and networks would be measured against the frames of the first."""
+    out, grid = tmp_path / "sweep.h5", {"scales": [3], "qp": [30]}
+    faces = carphone_faces()
+    codecsim.sweep(write_corpus(tmp_path / "a.h5", {"anna": faces[:20], "bo": faces[20:30]}), out=out, **grid)
+    before = out.read_bytes()
+    other = write_corpus(tmp_path / "b.h5", {"bo": faces[20:30], "anna": faces[:19]})
+    with pytest.raises(UsageError, match=r"holds streams of other frames under the name 'anna'; name another --out"):
+        codecsim.sweep(other, out=out, **grid)
+    assert out.read_bytes() == before
+    more = write_corpus(tmp_path / "c.h5", {"bo": faces[20:30], "cy": faces[:19]})
+    assert codecsim.sweep(more, out=out, **grid).n_streams == 3
+
+
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(tmp_path: Path) -> None:
     short = {"anna": carphone_faces()[:8], "bo": carphone_faces()[60:68]}
     corpus, out = write_corpus(tmp_path / "short.h5", short), tmp_path / "sweep.h5"

@@ -231,7 +231,7 @@ def test_the_text_has_a_block_a_codec_and_label_with_the_ceiling_on_top() -> Non
         "x264, qp 18–21: valence against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
         "x265, qp 18–21: valence against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
         "x264, qp 18–21: arousal against labels; 2 subjects of dev, 3 sequences, 300 frames; 2 points of other "
-        "sequences or seeds left out; 95 % intervals",
+        "sequences, seeds or weights left out; 95 % intervals",
         "age against labels; 2 subjects of dev, 3 sequences, 300 frames; 95 % intervals",
     ]
     assert [[line.split()[0] for line in block[3:]] for block in blocks] == [
@@ -254,7 +254,7 @@ def test_the_caption_says_the_reference_and_how_many_where_they_differ() -> None
 def test_the_caption_counts_a_point_once_that_several_methods_leave_out() -> None:
     left = [(3, "lr-3", 2), (3, "joint-3", 2), (4, "lr-4", 1), (4, "joint-4", 0)]
     made = [a_curve(s=s, method=method, n_left_out=n) for s, method, n in left]
-    assert "; 3 points of other sequences or seeds left out" in curves_text(made)
+    assert "; 3 points of other sequences, seeds or weights left out" in curves_text(made)
 
 
 def test_the_text_fits_a_terminal() -> None:

@@ -23,24 +23,26 @@ from recognition.training import Trained, Trainer
 from tests.pipelines.command import Outcome, codecsim, refusal
 from tests.pipelines.compared import SETTINGS, comparison
 
-_RNG = np.random.default_rng(4)
 _TINY = ("--iterations", 2, "--sr-iterations", 2, "--batch", 4, "--scales", 4, "--device", "cpu")
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_faces(path: Path, rng: np.random.Generator) -> Path:
     """Six people to train on and three to test on, whose valence is how bright they are."""
-    path = tmp_path_factory.mktemp("faces") / "faces.h5"
     with CorpusWriter(path) as writer:
         for split, number in (("train", 6), ("dev", 3)):
             for person in range(number):
                 with writer.sequence(f"{split}_{person}", fps=25, subject=f"{split}_{person}", split=split) as sequence:
-                    valence = _RNG.uniform(-1, 1, 6).astype(np.float32)
+                    valence = rng.uniform(-1, 1, 6).astype(np.float32)
                     for t, value in enumerate(valence):
-                        noise = _RNG.normal(0, 20, (96, 96))
+                        noise = rng.normal(0, 20, (96, 96))
                         sequence.append((128 + 60 * value + noise).clip(0, 255).astype(np.uint8), pts_seconds=t / 25)
                     sequence.labels("valence", valence)
     return path
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_faces(tmp_path_factory.mktemp("faces") / "faces.h5", np.random.default_rng(4))
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +200,25 @@ def test_the_whole_command_trains_tests_and_writes_once(faces: Path, first: tupl
     expected = np.mean([rmse(one[:, 0], target) for one in told])
     found = next(row for row in rows if row["method"] == "lr-4" and row["measure"] == "rmse")
     assert float(found["mean"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_corpus_that_is_refused_leaves_the_table_as_it_was(table: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in table.rglob("*") if path.is_file()}
+    other = write_faces(tmp_path / "other.h5", np.random.default_rng(5))
+    given = ("--out", table, "--methods", "mix,lr,joint", "--seeds", "0-1", *_TINY)
+    said = refusal(codecsim("table1", other, *given))
+    assert "mix.seed0.safetensors: trained with other settings (corpus_digest: " in said
+    assert {path: path.read_bytes() for path in table.rglob("*") if path.is_file()} == before
+
+
+def test_predictions_of_another_label_are_not_measured_against_this_one(table: Path) -> None:
+    path = table / "predictions" / "lr-4.seed1.dev.npz"
+    kept = read_predictions(path)
+    assert kept is not None
+    settings = {**kept.made_by["settings"], "labels": ["arousal"]}
+    write_predictions(path, replace(kept, made_by={**kept.made_by, "settings": settings}))
+    given = ("--out", table, "--methods", "lr", "--seeds", "0-1", "--scales", 4)
+    assert refusal(codecsim("table1", *given)) == f"{path}: told arousal, not valence as the others"
 
 
 def test_predictions_are_made_anew_for_other_networks(faces: Path, table: Path) -> None:

@@ -209,8 +209,8 @@ def test_the_caption_says_whom_the_curves_are_of_and_what_was_left_out() -> None
     ]
     assert caption_of(drawn(curves)) == (
         "8 people of dev, 1000 frames; seeds 0, 1; x264, QP 18–36; CC and CCC against the labels (valence); "
-        "3 points of other sequences or seeds left out; bands and bars: 95 % bootstrap over subjects and seeds; "
-        "none: LR frames never coded"
+        "3 points of other sequences, seeds or weights left out; bands and bars: 95 % bootstrap over subjects and "
+        "seeds; none: LR frames never coded"
     )
 
 
