@@ -100,7 +100,15 @@ def _hull_figure(shown: Selection, against: str, measure: str) -> Figure:
         axis.set_ylabel(shown.measure_name(measure))
     _legend(figure, shown)
     mixed = "hull: mixtures of operating points in time, chosen on these very data"
-    caption(figure, [*shown.caption(MEASURE_NAMES[measure]), mixed])
+    others = ", ".join(sorted({curve.family for curve in shown.coded} - set(families)))
+    caption(
+        figure,
+        [
+            *shown.caption(MEASURE_NAMES[measure]),
+            mixed,
+            *([f"left out, of one factor alone: {others}"] if others else []),
+        ],
+    )
     return figure
 
 

@@ -119,13 +119,13 @@ def plain_ticks(axis: Any) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-_FEWEST_TICKS = 2
+_FEWEST_TICKS, _MOST_EVEN_TICKS = 2, 5
 
 
 def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
     """Round numbers between `low` and `high` for a logarithmic axis, `most` of them where that many suffice.
 
-    Where fewer than two would be there, the range is so narrow that they stand at equal steps.
+    Where fewer than two would be there, the range is so narrow that a few stand at equal steps.
     """
     densest = max((steps for decades, steps in _DECADES.items() if np.log10(high / low) < decades), default=0)
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
@@ -135,7 +135,8 @@ def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
         if len(ticks) <= most:
             break
     if len(ticks) < _FEWEST_TICKS:
-        even = np.asarray(MaxNLocator(max(_FEWEST_TICKS, most), steps=[1, 2, 5, 10]).tick_values(low, high)).tolist()
+        few = min(max(_FEWEST_TICKS, most), _MOST_EVEN_TICKS)
+        even = np.asarray(MaxNLocator(few, steps=[1, 2, 5, 10]).tick_values(low, high)).tolist()
         ticks = [tick for tick in even if low <= tick <= high]
     return ticks
 

@@ -132,6 +132,7 @@ def test_a_panel_is_a_family_at_several_factors() -> None:
     figure = drawn(curves, "rate_kbps")
     assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == ["lr", "joint-oa"]
     assert legend_of(figure) == ["s = 3 (32×32)", "s = 4 (24×24)", "hull", "hr on HR frames"]
+    assert caption_of(figure).endswith("; left out, of one factor alone: mix")
     for axis in figure.axes:
         (level,) = lines(axis, "hr on HR frames")
         assert level.get_ydata() == pytest.approx([0.72] * 2)

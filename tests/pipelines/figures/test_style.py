@@ -83,6 +83,7 @@ def test_more_ticks_are_put_on_fewer_decades() -> None:
     assert log_ticks(2, 8, most=3) == [2, 3, 5]
     assert log_ticks(2, 8, most=2) == [2, 5]
     assert log_ticks(0.0121, 0.0149, most=4) == pytest.approx([0.013, 0.014])
+    assert log_ticks(0.2213, 0.2391) == pytest.approx([0.225, 0.23, 0.235])
 
 
 WORDS = st.lists(st.text("abc", min_size=1, max_size=20), min_size=1, max_size=9).map(" ".join)
