@@ -63,7 +63,7 @@ def curves(
     Returns
     -------
     curves : with points of the same sequences alone: those that most points of a curve have; of the seeds that were
-        shown streams of its factor
+        shown any of its streams
     """
     readings = Readings(sweep)
     found: list[Curve] = []
@@ -75,13 +75,13 @@ def curves(
     common = _Common(sweep, reference, resamples, anchor)
     for members, channel in product(groups.values(), channels):
         known: _Known = {}
+        streams = [each for point in members for each in _streams(sweep, point)]
         for networks in methods:
-            maker = _Maker(common, networks.at(members[0].scale), known)
+            maker = _Maker(common, networks.shown(streams, members[0].scale), known)
             if curve := maker.coded(members, channel):
                 found.append(curve)
-    coded = {(curve.method, curve.label) for curve in found}
     for networks in methods:
-        if (networks.method, networks.label) not in coded:
+        if not readings.has_streams(networks.method, networks.label):
             found += _Maker(common, networks, {}).ceiling()
     return sorted(found, key=lambda curve: (curve.codec, curve.mode, curve.s, _rank(curve), curve.channel))
 
@@ -90,6 +90,12 @@ def _rank(curve: Curve) -> tuple[int, str]:
     """Place of a method in the order of the paper; others come after."""
     names = [family.name for family in FAMILIES]
     return names.index(curve.family) if curve.family in names else len(names), curve.method
+
+
+def _streams(sweep: Sweep, point: Point) -> list[tuple[str, str]]:
+    """Sequence and key of the streams of a point, by name."""
+    names, keys = (sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
+    return sorted(zip(names, keys, strict=True))
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,8 @@ class _Maker:
         target = self._target(sequences)
         if np.isnan(target).all():
             return None
-        anchor, uncoded = self._anchor(first.scale), [(name, UNCODED) for name in sequences]
+        uncoded = [(name, UNCODED) for name in sequences]
+        anchor = self._anchor(first.scale, [each for keys in shown for each in keys.items()])
         still = self._if_shown(self._networks, uncoded, first.scale, INTACT, target)
         beside = self._if_shown(anchor, uncoded, first.scale, INTACT, target)
         taken = tuple(
@@ -168,12 +175,12 @@ class _Maker:
             gain={} if beside is None else told.less(beside),
         )
 
-    def _anchor(self, s: int) -> Networks | None:
-        """Networks that those of this method gain on at a factor; None where there are no others of the same target."""
+    def _anchor(self, s: int, streams: Sequence[tuple[str, str]]) -> Networks | None:
+        """Networks that those of this method gain on in some streams; None where there are none of the same target."""
         own, readings = self._networks, self._networks.readings
         for method in self._anchors(s):
             if method != own.method and (method, own.label) in readings.methods and self._common.reference == "label":
-                found = readings.of(method, own.label).at(s)
+                found = readings.of(method, own.label).shown(streams, s)
                 return found if found.delay_seconds == own.delay_seconds else None
         return None
 
@@ -199,7 +206,7 @@ class _Maker:
         """Sequence → key of the streams of a point that all networks were shown, and that have a target, by name."""
         return {
             name: key
-            for name, key in self._streams(point)
+            for name, key in _streams(self._common.sweep, point)
             if self._networks.have(name, key, point.scale, channel) and self._has_target(name)
         }
 
@@ -207,13 +214,8 @@ class _Maker:
         """Whether any of the networks was shown a stream of a point that has a target."""
         return any(
             self._networks.one_has(name, key, point.scale, channel) and self._has_target(name)
-            for name, key in self._streams(point)
+            for name, key in _streams(self._common.sweep, point)
         )
-
-    def _streams(self, point: Point) -> list[tuple[str, str]]:
-        """Sequence and key of the streams of a point, by name."""
-        names, keys = (self._common.sweep.column(name)[point.rows].tolist() for name in ("sequence", "key"))
-        return sorted(zip(names, keys, strict=True))
 
     def _has_target(self, sequence: str) -> bool:
         networks = self._networks

@@ -153,10 +153,9 @@ class Readings:
         """Whether a network of other weights, or arithmetic, has told of it, and the one that counts has not."""
         return (method, label, seed, shown) in self._former
 
-    def has_streams(self, method: str, label: str, seed: int, scale: int) -> bool:
-        """Whether a network was shown a stream of a factor."""
-        rows = self._rows.get((method, label), {}).get(seed, {})
-        return any(key != UNCODED and s == scale for _, key, s, _ in rows)
+    def has_streams(self, method: str, label: str) -> bool:
+        """Whether a network of a method was shown any stream."""
+        return any(key != UNCODED for rows in self._rows.get((method, label), {}).values() for _, key, _, _ in rows)
 
     def values(self, row: int) -> Floats:
         """The numbers of one row, float64."""
@@ -183,11 +182,15 @@ class Networks:
     seeds: tuple[int, ...]
     delay_seconds: float
 
-    def at(self, scale: int) -> "Networks":
-        """Those of them that were shown streams of a factor; all of them where none was."""
-        has = self.readings.has_streams
-        shown = tuple(seed for seed in self.seeds if has(self.method, self.label, seed, scale))
-        return replace(self, seeds=shown or self.seeds)
+    def shown(self, streams: Sequence[tuple[str, str]], scale: int) -> "Networks":
+        """Those of them that were shown any of some streams, pairs of a sequence and a key; all where none was."""
+        row = self.readings.row
+        seeds = tuple(
+            seed
+            for seed in self.seeds
+            if any(row(self.method, self.label, seed, (*each, scale, INTACT)) is not None for each in streams)
+        )
+        return replace(self, seeds=seeds or self.seeds)
 
     def have(self, sequence: str, key: str, scale: int, channel: Channel = INTACT) -> bool:
         """Whether all of them were shown a stream as it came through a channel, or frames that were never coded."""

@@ -142,3 +142,9 @@ class Words(click.ParamType[tuple[str, ...]]):
         if not words:
             self.fail(f"no {self.what} given; write one, or more with commas between", param, ctx)
         return words
+
+
+def beside(out: Path, name: str) -> Path:
+    """What lies beside a sweep file: ``sweep.NAME`` of ``sweep.h5``, ``run1.5.NAME`` of ``run1.5``."""
+    stem = out.stem if out.suffix in (".h5", ".hdf5") else out.name
+    return out.with_name(f"{stem}.{name}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecsim.errors import UsageError
-from pipelines.commands.parameters import FILE, Names, Ranges
+from pipelines.commands.parameters import FILE, Names, Ranges, beside
 
 if TYPE_CHECKING:
     from pipelines.curve import Curve
@@ -102,7 +102,7 @@ def plot(file: Path, figure: str | None, out: Path | None, **given: Any) -> None
         allowed = _ALLOWED.get((chosen, name), (value,))
         if value not in allowed:
             raise UsageError(f"--{option} {value} is not for --figure {chosen}; it has {', '.join(allowed)}")
-    for path in _drawers()[chosen](file, out or file.with_suffix(f".{chosen}.png"), **options):
+    for path in _drawers()[chosen](file, out or beside(file, f"{chosen}.png"), **options):
         say(f"{path}")
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from codecsim.errors import UsageError
 from pipelines.commands.learning import look_here_for_modules, note_emulation
-from pipelines.commands.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Ranges, Words
+from pipelines.commands.parameters import DEVICE, FILE, PRECISION, KeyValue, Names, Ranges, Words, beside
 
 if TYPE_CHECKING:
     from codecsim.simulator import SweepReport
@@ -149,7 +150,7 @@ def sweep(sources: tuple[str, ...], out: Path, plot: bool, **given: Any) -> None
     if plot and report.n_streams:
         from pipelines.figures.rates import plot_rd
 
-        for path in plot_rd(out, out.with_suffix(".rd.png")):
+        for path in plot_rd(out, beside(out, "rd.png")):
             say(f"{path}")
     if evaluation is not None and report.n_streams:
         _write_curves(out, plot=plot)
@@ -256,7 +257,7 @@ def _write_curves(out: Path, *, plot: bool) -> None:
         say("\n" + table(*deltas_table(compared)))
         for reason in refusals(compared):
             note(reason)
-    written = [out.with_suffix(".curves.csv")]
+    written = [beside(out, "curves.csv")]
     with replacing(written[0]) as temporary:
         temporary.write_text(curves_csv([curve for those in found.values() for curve in those]), encoding="utf-8")
     if plot:
@@ -277,8 +278,8 @@ def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
         stem = ("figure4" if coded[0].reference == "label" else "fidelity") + (f"-{number}" if pictures[1:] else "")
         axes: tuple[Against, ...] = ("bpp_lr",) if mode == "bitrate" else ("qp", "bpp_lr")
         for against in axes:
-            target = out.with_suffix(f".{stem}.{against}.png")
-            paths += plot_figure4(curves, target, against=against, label=label, codec=codec, mode=mode)
+            draw = partial(plot_figure4, against=against, label=label, codec=codec, mode=mode)
+            paths += _drawn(draw, curves, beside(out, f"{stem}.{against}.png"))
     stem = "loss" if coded[0].reference == "label" else "fidelity-loss"
     lossy = [
         (picture, kind)
@@ -286,6 +287,17 @@ def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
         for kind in kinds([curve for curve in coded if (curve.label, curve.codec, curve.mode) == picture])
     ]
     for number, ((label, codec, mode), (burst, seed)) in enumerate(lossy, 1):
-        target = out.with_suffix(f".{stem}{f'-{number}' if lossy[1:] else ''}.png")
-        paths += plot_loss(curves, target, label=label, codec=codec, mode=mode, burst=burst, loss_seed=seed)
+        draw = partial(plot_loss, label=label, codec=codec, mode=mode, burst=burst, loss_seed=seed)
+        paths += _drawn(draw, curves, beside(out, f"{stem}{f'-{number}' if lossy[1:] else ''}.png"))
     return paths
+
+
+def _drawn(draw: "Callable[..., list[Path]]", curves: "list[Curve]", target: Path) -> list[Path]:
+    """Draw a picture; one that cannot be drawn is no reason to lose the others, and is told of."""
+    from pipelines.console import note
+
+    try:
+        return draw(curves, target)
+    except UsageError as error:
+        note(f"{target} was not drawn: {error}")
+        return []

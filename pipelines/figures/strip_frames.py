@@ -63,7 +63,7 @@ def strips(
         name = _sequence(readings, sequences)
         at, truth = _frame(readings, told, name, frame)
         coding = one_coding(((each.label, each.mode) for each in points(sweep)), codec=codec, mode=mode)
-        held = [each for each in points(sweep) if (each.label, each.mode) == coding]
+        held = [each for each in points(sweep, _rows_of(sweep, name)) if (each.label, each.mode) == coding]
         track = next(each for each in find_tracks(sweep, corpora) if each.name == name)
         with Corpus(track.corpus) as corpus:
             hr = corpus.frames(name, at, at + 1)
@@ -72,6 +72,11 @@ def strips(
         scene = _Scene(sweep, decoder.decode, networks, name, at, hr, truth)
         scales = sorted({each.scale for each in held})
         return [scene.strip([each for each in held if each.scale == s], values) for s in scales]
+
+
+def _rows_of(sweep: Sweep, name: str) -> list[int]:
+    """Rows of the streams of a sequence."""
+    return np.flatnonzero(sweep.column("sequence") == name).tolist()
 
 
 def _label(readings: Readings, label: str | None) -> str:
@@ -116,12 +121,12 @@ def _values(held: Sequence[Point], asked: Sequence[float]) -> list[float]:
     for each in held:
         by_scale.setdefault(each.scale, set()).add(each.value)
     common = sorted(set.intersection(*by_scale.values()))
-    missing = [value for value in asked if value not in common]
-    if missing or not common:
-        shown = ", ".join(f"{value:g}" for value in common) or "no common value"
-        raise UsageError(
-            f"not all factors were coded at {', '.join(f'{value:g}' for value in missing)}; they have {shown}"
-        )
+    if not common:
+        raise UsageError("strips show all factors at the same values, and no value was coded at all of them")
+    missing = ", ".join(f"{value:g}" for value in asked if value not in common)
+    if missing:
+        shown = ", ".join(f"{value:g}" for value in common)
+        raise UsageError(f"not all factors were coded at {missing}; they have {shown}")
     spread = np.linspace(0, len(common) - 1, min(_COLUMNS, len(common))).round().astype(int)
     return list(asked) or [common[index] for index in spread]
 
@@ -142,10 +147,11 @@ class _Scene:
         """The frame at one factor."""
         scale, mode = held[0].scale, held[0].mode.upper()
         by_value = {each.value: each for each in held}
-        rows = [self._row(by_value[value]) for value in values]
+        rows = [int(by_value[value].rows[0]) for value in values]
         frames = [self.hr, upscale(downscale(self.hr, scale)), *(upscale(self._decoded(row)) for row in rows)]
-        networks = [each.at(scale) for each in self.networks]
-        shown = [(UNCODED, 1), (UNCODED, scale), *((str(self.sweep.column("key")[row]), scale) for row in rows)]
+        keys = [str(self.sweep.column("key")[row]) for row in rows]
+        networks = [each.shown([(self.name, key) for key in keys], scale) for each in self.networks]
+        shown = [(UNCODED, 1), (UNCODED, scale), *((key, scale) for key in keys)]
         return Strip(
             scale,
             titles=["HR", "LR, uncoded", *(f"{mode} {value:g}" for value in values)],
@@ -153,12 +159,6 @@ class _Scene:
             predictions={each.method: self._read(each, shown) for each in networks if self._reads(each, shown)},
             truth=self.truth,
         )
-
-    def _row(self, point: Point) -> int:
-        rows = point.rows[self.sweep.column("sequence")[point.rows] == self.name]
-        if not rows.size:
-            raise UsageError(f"{self.sweep.path}: {self.name} was not coded at s = {point.scale}, {point.value:g}")
-        return int(rows[0])
 
     def _decoded(self, row: int) -> Frames:
         return stored_frames(self.sweep, row, self.decode)[self.at : self.at + 1]

@@ -13,8 +13,9 @@ from PIL import Image
 from codecsim.store import Sweep
 from codecsim.store.verify import verify
 from pipelines.curves import curves
+from pipelines.figures.strip_frames import strips
 from tests.pipelines.command import Outcome, codecsim, program, refusal
-from tests.pipelines.readers import PEOPLE, SMALL_3, SMALL_4, SMALL_HR, save_small, write_corpus
+from tests.pipelines.readers import PEOPLE, SMALL_3, SMALL_4, SMALL_HR, save_small, valence, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,6 +119,38 @@ def test_seeds_of_a_folder_are_all_taken_and_averaged(made: tuple[Path, Outcome]
     codecsim("evaluate", out, "--methods", SMALL_3, *options, exit_code=0)
     seeds = {row["method"]: row["seeds"] for row in rows(out.with_suffix(".curves.csv"))}
     assert seeds == {SMALL_HR: "0", SMALL_3: "0 1", SMALL_4: "0"}
+
+
+def test_each_codec_has_the_curves_of_the_seeds_that_read_its_streams(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run1.5"
+    given = (
+        "--scales",
+        3,
+        "--qp",
+        "24,36",
+        "--methods",
+        SMALL_3,
+        "--models",
+        folder / "models",
+        "--every",
+        2,
+        "--no-plot",
+    )
+    codecsim("sweep", folder / "labelled.h5", "--out", out, *given, "--seeds", 0, exit_code=0)
+    codecsim("sweep", folder / "labelled.h5", "--out", out, *given, "--codec", "vp9", "--seeds", 1, exit_code=0)
+    table = [row for row in rows(tmp_path / "run1.5.curves.csv") if row["reference"] == "label"]
+    assert {(row["codec"], row["s"], row["seeds"]) for row in table} == {("x264", "3", "0"), ("vp9", "3", "1")}
+    assert {path.name for path in tmp_path.iterdir()} == {"run1.5", "run1.5.curves.csv"}
+
+
+def test_a_picture_that_cannot_be_drawn_loses_none_of_the_others(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    given = ("--scales", "2,3,4,6,8,12,16", "--qp", 30, "--methods", "joint-oa", "--every", 6)
+    said = codecsim("sweep", folder / "labelled.h5", "--out", out, *given, exit_code=0)
+    notes = [line for line in said.stderr.splitlines() if "was not drawn" in line]
+    assert len(notes) == 4
+    assert "sweep.figure4.qp.png was not drawn: 7 factors (2, 3, 4, 6, 8, 12, 16): 6 fit" in notes[0]
+    assert said.stdout.splitlines()[-1] == str(tmp_path / "sweep.curves.csv")
 
 
 def test_footage_without_labels_gives_curves_of_fidelity_alone(folder: Path, tmp_path: Path) -> None:
@@ -228,9 +261,6 @@ def test_refusals(made: tuple[Path, Outcome], folder: Path, tmp_path: Path) -> N
 
 
 def test_strips_show_the_frame_where_the_label_is_highest(made: tuple[Path, Outcome]) -> None:
-    from pipelines.figures.strip_frames import strips
-    from tests.pipelines.readers import valence
-
     at_3, at_4 = strips(made[0], sequences=["cy_1"])
     shown = valence(PEOPLE.index("cy"))[::2]
     assert at_3.truth == pytest.approx(np.nanmax(shown))
@@ -245,6 +275,22 @@ def test_strips_show_the_frame_where_the_label_is_highest(made: tuple[Path, Outc
         start = int(told["offset"][at])
         assert at_3.predictions[SMALL_3][3] == opened.predicted_between(start + index, start + index + 1)[0]
     assert np.isfinite(at_3.predictions[SMALL_3]).all()
+
+
+def test_strips_show_values_that_the_sequence_itself_was_coded_at(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.h5"
+    given = ("--models", folder / "models", "--seeds", 0, "--every", 2, "--no-plot", "--methods")
+    other = write_corpus(tmp_path / "other.h5", people=("dan",))
+    codecsim(
+        "sweep", folder / "labelled.h5", "--out", out, "--scales", 3, "--qp", "20,26", *given, SMALL_3, exit_code=0
+    )
+    codecsim("sweep", other, "--out", out, "--scales", 3, "--qp", "26,32", *given, SMALL_3, exit_code=0)
+    (shown,) = strips(out, sequences=["dan_1"])
+    assert list(shown.titles) == ["HR", "LR, uncoded", "QP 26", "QP 32"]
+    codecsim("sweep", other, "--out", out, "--scales", 4, "--qp", 40, *given, SMALL_4, exit_code=0)
+    assert refusal(codecsim("plot", out, "--figure", "strips", "--sequence", "dan_1")) == (
+        "strips show all factors at the same values, and no value was coded at all of them"
+    )
 
 
 def test_every_option_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
