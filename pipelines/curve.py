@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from codecsim.channel import INTACT, Channel
 from recognition.intervals import Difference, Interval
+from recognition.methods import FAMILIES
 
 Reference = Literal["label", "fidelity"]
 
@@ -103,13 +104,13 @@ class Curve:
 
     @property
     def family(self) -> str:
-        """The method without its factor: ``joint`` of ``joint-3``."""
-        return self.method.removesuffix(f"-{self.s}")
+        """The method without its factor: ``joint`` of ``joint-3``; but ``joint-oa`` at s = 4 is not ``joint-oa-4``."""
+        return _family(self.method, self.s)
 
     @property
     def anchor_family(self) -> str:
         """The anchor without its factor."""
-        return self.anchor.removesuffix(f"-{self.s}")
+        return _family(self.anchor, self.s)
 
     @property
     def saturates_at(self) -> float | None:
@@ -143,3 +144,12 @@ def of_splits(curves: Sequence[Curve]) -> str:
     """Whom curves are of, to be put after their number: "" or " of dev"; networks know the people of train."""
     splits = sorted({split for curve in curves for split in curve.splits})
     return f" of {' and '.join(splits)}" if splits else ""
+
+
+_SINGLE = frozenset(family.name for family in FAMILIES if family.trained_on)
+"""Methods for any factor, or for HR: whoever trains one for a factor alone gives it that name and the factor."""
+
+
+def _family(method: str, s: int) -> str:
+    stem = method.removesuffix(f"-{s}")
+    return method if stem in _SINGLE else stem

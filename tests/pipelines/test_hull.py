@@ -139,6 +139,12 @@ def test_a_panel_is_a_family_at_several_factors() -> None:
     assert {axis.get_xlim() for axis in figure.axes} == {figure.axes[0].get_xlim()}
 
 
+def test_a_method_for_any_factor_and_one_of_its_name_for_a_single_factor_are_two_families() -> None:
+    curves = [curve("joint-oa", 3), curve("joint-oa", 4), curve("joint-oa-4", 4), curve("own-3", 3), curve("own-4", 4)]
+    assert [each.family for each in curves] == ["joint-oa", "joint-oa", "joint-oa-4", "own", "own"]
+    assert caption_of(drawn(curves)).endswith("; left out, of one factor alone: joint-oa-4")
+
+
 def test_where_no_family_has_several_factors_all_are_drawn() -> None:
     figure = drawn([curve("joint-3", 3), curve("lr-3", 3)])
     assert [axis.get_title() for axis in figure.axes] == ["lr", "joint"]
