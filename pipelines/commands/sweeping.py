@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,9 +273,9 @@ def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
 
     coded = [curve for curve in curves if curve.points]
     pictures = list(dict.fromkeys((curve.label, curve.codec, curve.mode) for curve in coded))
-    paths = []
-    for number, (label, codec, mode) in enumerate(pictures, 1):
-        stem = ("figure4" if coded[0].reference == "label" else "fidelity") + (f"-{number}" if pictures[1:] else "")
+    endings, paths = _endings(pictures), []
+    for label, codec, mode in pictures:
+        stem = ("figure4" if coded[0].reference == "label" else "fidelity") + endings[label, codec, mode]
         axes: tuple[Against, ...] = ("bpp_lr",) if mode == "bitrate" else ("qp", "bpp_lr")
         for against in axes:
             draw = partial(plot_figure4, against=against, label=label, codec=codec, mode=mode)
@@ -286,10 +286,27 @@ def _draw(curves: "list[Curve]", out: Path) -> list[Path]:
         for picture in pictures
         for kind in kinds([curve for curve in coded if (curve.label, curve.codec, curve.mode) == picture])
     ]
-    for number, ((label, codec, mode), (burst, seed)) in enumerate(lossy, 1):
+    of_channels = _endings([(*picture, f"burst{burst:g}", f"seed{seed}") for picture, (burst, seed) in lossy])
+    for ((label, codec, mode), (burst, seed)), ending in zip(lossy, of_channels.values(), strict=True):
         draw = partial(plot_loss, label=label, codec=codec, mode=mode, burst=burst, loss_seed=seed)
-        paths += _drawn(draw, curves, beside(out, f"{stem}{f'-{number}' if lossy[1:] else ''}.png"))
+        paths += _drawn(draw, curves, beside(out, f"{stem}{ending}.png"))
     return paths
+
+
+def _endings(pictures: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """What tells names of pictures apart: the words in which these differ, and a number where words do not do it."""
+    words = {picture: [each.split()[0] for each in picture] for picture in pictures}
+    varies = [len(set(column)) > 1 for column in zip(*words.values(), strict=True)]
+    of_words: dict[str, list[tuple[str, ...]]] = {}
+    for picture, own in words.items():
+        told = "".join(f"-{word}" for word, differs in zip(own, varies, strict=True) if differs)
+        of_words.setdefault(told, []).append(picture)
+    endings = {
+        picture: told + (f"-{number}" if members[1:] else "")
+        for told, members in of_words.items()
+        for number, picture in enumerate(members, 1)
+    }
+    return {picture: endings[picture] for picture in pictures}
 
 
 def _drawn(draw: "Callable[..., list[Path]]", curves: "list[Curve]", target: Path) -> list[Path]:

@@ -143,6 +143,22 @@ def test_each_codec_has_the_curves_of_the_seeds_that_read_its_streams(folder: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"run1.5", "run1.5.curves.csv"}
 
 
+def test_pictures_of_several_codings_are_named_by_what_they_are_of(folder: Path, tmp_path: Path) -> None:
+    """By their place among others, one of before would stay under the name of another."""
+    out = tmp_path / "sweep.h5"
+    given = ("--scales", 3, "--methods", SMALL_3, "--models", folder / "models", "--seeds", 0, "--every", 6)
+    codecsim("sweep", folder / "plain.h5", "--out", out, "--crf", "20,30", *given, exit_code=0)
+    assert {path.name for path in tmp_path.glob("*.fidelity*.png")} == {
+        "sweep.fidelity.bpp_lr.png",
+        "sweep.fidelity.qp.png",
+    }
+    again = [("--qp", "20,30"), ("--qp", "20,30", "--preset", "fast")]
+    said = [codecsim("sweep", folder / "plain.h5", "--out", out, *each, *given, exit_code=0) for each in again]
+    of_qp = [re.findall(r"sweep\.fidelity\S*\.qp\.png", each.stdout) for each in said]
+    assert sorted(of_qp[0]) == ["sweep.fidelity-crf.qp.png", "sweep.fidelity-qp.qp.png"]
+    assert sorted(of_qp[1]) == [f"sweep.fidelity-{each}.qp.png" for each in ("crf", "qp-1", "qp-2")]
+
+
 def test_a_picture_that_cannot_be_drawn_loses_none_of_the_others(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep.h5"
     given = ("--scales", "2,3,4,6,8,12,16", "--qp", 30, "--methods", "joint-oa", "--every", 6)
