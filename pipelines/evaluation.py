@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ class Evaluation:
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]
         self._progress = progress or untold
-        known, self._said = _known(out)
+        known, self._said, self._delays = _known(out)
         self._known = {} if force else known
         self._pending: list[Series] = []
         self._out = out
@@ -144,6 +145,7 @@ class Evaluation:
         kept = {n for identity, n in self._before.items() if n != self.every and not self._replaces(identity, asked)}
         if kept:
             raise self._other_frames(min(kept))
+        self._check_delays(asked)
         files = Files()
         with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
             reading = executor.submit(self._read_all, asked, files, folder, decoder)
@@ -173,6 +175,19 @@ class Evaluation:
             (reader.network.method.name, reader.network.seed) == (method, seed) and label in reader.network.labels
             for reader in self._readers_of(key, scale)
         )
+
+    def _check_delays(self, asked: Asked) -> None:
+        """Refuse a network that takes labels to lag by another time than one of its name whose readings stay."""
+        for identity, delay in self._delays.items():
+            *_, method, label, seed = identity
+            for reader in self._readers:
+                new = reader.network
+                is_other = new.method.name == method and label in new.labels and not isclose(new.delay_seconds, delay)
+                if is_other and not self._replaces(identity, asked):
+                    raise UsageError(
+                        f"{self._out}: seed {new.seed} of {method} takes labels to lag by {new.delay_seconds:g} s, "
+                        f"seed {seed}, which has read it, by {delay:g} s; evaluate networks of one setting into a file"
+                    )
 
     def _other_frames(self, every: int) -> UsageError:
         return UsageError(
@@ -337,12 +352,13 @@ def _truth(sequence: str, label: str, values: Floats) -> Series:
     )
 
 
-def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Floats]]:
-    """What networks told, and what corpora said of (sequence, label), in a sweep file and its parts.
+def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Floats], dict[_Identity, float]]:
+    """What networks told, what corpora said of (sequence, label), and delays, in a sweep file and its parts.
 
     A part that cannot be read holds nothing.
     """
     marks: dict[_Identity, _Mark] = {}
+    delays: dict[_Identity, float] = {}
     said: dict[tuple[str, str], Floats] = {}
     for path in ([out] if out.exists() else []) + part_files(parts_folder(out)):
         try:
@@ -357,10 +373,11 @@ def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Flo
                         said[shown[0], telling[1]] = sweep.predicted_between(start, start + length)
                     else:
                         marks[*shown, channel, *telling] = _Mark(*mark)
+                        delays[*shown, channel, *telling] = float(told["delay_seconds"][index])
         except StoreError:
             if path == out:
                 raise
-    return marks, said
+    return marks, said, delays
 
 
 def _await(reading: "Future[None]") -> None:

@@ -203,6 +203,19 @@ def test_a_network_that_tells_no_numbers_is_named_and_nothing_of_it_is_kept(
     assert_same(predictions_in(out), predictions_in(undisturbed))
 
 
+def test_networks_of_one_name_that_take_labels_to_lag_differently_do_not_meet(
+    undisturbed: Path, models: Path, tmp_path: Path
+) -> None:
+    out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
+    late = save_small(tmp_path / "late", SMALL_3, seed=1, delay_seconds=0.08)
+    message = f"seed 1 of {SMALL_3} takes labels to lag by 0.08 s, seed 0, which has read it, by 0 s; evaluate"
+    with pytest.raises(UsageError, match=message):
+        evaluate(out, readers(late.parent, SMALL_3, seeds=(1,)))
+    assert_same(predictions_in(out), predictions_in(undisturbed))
+    late.rename(late.with_name(late.name.replace("seed1", "seed0")))
+    assert evaluate(out, readers(late.parent, SMALL_3)).n_read == 3 * 4
+
+
 def test_seeds_are_kept_side_by_side(undisturbed: Path, models: Path, tmp_path: Path) -> None:
     out = shutil.copy(undisturbed, tmp_path / "sweep.h5")
     evaluation = evaluate(out, readers(models, SMALL_3, seeds=None))

@@ -106,7 +106,7 @@ def test_curves_of_other_sequences_than_the_whole_streams_are_left_out_and_count
 def test_losses_of_other_sequences_alone_are_no_figure() -> None:
     other = [curve("lr-3", 3), curve("lr-3", 3, channel=channel(0.2), people=("p0", "p1"))]
     assert kinds(other) == []
-    with pytest.raises(UsageError, match="no network has read these streams with losses yet"):
+    with pytest.raises(UsageError, match="no method has read these streams with losses by all of its seeds yet"):
         drawn(other)
 
 
@@ -148,7 +148,7 @@ def test_refusals(tmp_path: Path) -> None:
         (
             [curve("lr-3", 3)],
             {},
-            "no network has read these streams with losses yet; codecsim evaluate FILE --loss",
+            "no method has read these streams with losses by all of its seeds yet; codecsim evaluate FILE --loss",
         ),
         (MANY, {"qp": (24, 25)}, "no curve has 25; there are 18, 24, 30, 36"),
         (MANY, {"measures": ("nothing",)}, "measures=nothing: one or more of rmse, cc, ccc, ccc_within can be drawn"),
