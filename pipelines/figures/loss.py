@@ -149,8 +149,8 @@ def _one_kind(curves: Sequence[Curve], burst: float | None, loss_seed: int | Non
     held = kinds(curves)
     if not held:
         raise UsageError(
-            "no method has read these streams with losses by all of its seeds yet; codecsim evaluate FILE --loss 0.01,0.05 "
-            "lets them"
+            "no method has read these streams with losses by all of its seeds yet; codecsim evaluate FILE --loss "
+            "0.01,0.05 lets them"
         )
     left = [each for each in held if burst in (None, each[0]) and loss_seed in (None, each[1])]
     if len(left) == 1:
