@@ -14,6 +14,7 @@ from recognition.inference import TOLERANCE, Predictor, Telling
 from recognition.methods import get_method
 from recognition.models import load_model
 from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR
+from tests.stored import Told
 
 GRID: dict[str, Any] = {"scales": [3, 4], "qp": [24, 36], "workers": 1}
 NAMES = (SMALL_HR, SMALL_3, SMALL_4)
@@ -31,6 +32,13 @@ def predictor(models: Path, name: str, seed: int = 0) -> Predictor:
 
 def close(told: Sequence[float], alone: npt.NDArray[np.float32]) -> None:
     np.testing.assert_allclose(told, alone[:, 0], rtol=0, atol=TOLERANCE["fp32"])
+
+
+def assert_same(told: dict[Told, list[float]], expected: dict[Told, list[float]], *, atol: float = 0) -> None:
+    """The same readings, each the same up to `atol`."""
+    assert told.keys() == expected.keys()
+    for identity, values in told.items():
+        np.testing.assert_allclose(values, expected[identity], rtol=0, atol=atol, err_msg=str(identity))
 
 
 class PatienceError(Exception):
