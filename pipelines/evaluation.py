@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import isclose
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +20,15 @@ import numpy.typing as npt
 from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
 from codecsim.decoder_process import DecoderProcess
-from codecsim.errors import StoreError, UsageError
+from codecsim.errors import UsageError
 from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
-from codecsim.parts import parts_folder
 from codecsim.simulator import Follow
 from codecsim.sources.assembly import Progress, untold
-from codecsim.store import Sweep
-from codecsim.store.merge import part_files
 from codecsim.store.records import Series, write_predictions
+from pipelines.earlier import Earlier, Identity, Mark
 from pipelines.networks import Network
-from pipelines.readings import NO_SEED, TRUTH, UNCODED, channels_of
+from pipelines.readings import NO_SEED, TRUTH, UNCODED
 from pipelines.showing import Asked, Files, Showing, Shown, shown_in_groups
 from recognition.devices import Precision, arithmetic, get_device
 from recognition.inference import Predictor
@@ -47,20 +43,6 @@ _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 
 Floats = npt.NDArray[np.float32]
-
-_Identity = tuple[str, str, int, Channel, str, str, int]
-"""Sequence, key, factor, channel, method, label, seed."""
-
-_SHOWN, _TELLING, _MARK = ("sequence", "key", "scale"), ("method", "label", "seed"), ("weights", "precision", "every")
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """What a prediction depends on, besides the frames."""
-
-    weights: str
-    precision: str
-    every: int
 
 
 class Evaluation:
@@ -114,15 +96,10 @@ class Evaluation:
         self._precision = precision
         self._group_frames = _GROUP_FRAMES[kind]
         self._progress = progress or untold
-        known, self._said, self._delays = _known(out)
-        self._known = {} if force else known
         self._pending: list[Series] = []
-        self._out = out
-        self._before = {identity: mark.every for identity, mark in known.items() if identity[3] == INTACT}
-        before = set(self._before.values())
-        self.every = every or min(before, default=EVERY[kind])
-        if before - {self.every} and not force:
-            raise self._other_frames(min(before))
+        self._earlier = Earlier.of(out)
+        self._reused = {} if force else self._earlier.marks
+        self.every = self._earlier.every(every, default=EVERY[kind], force=force)
 
     @property
     def n_inferred(self) -> int:
@@ -142,10 +119,8 @@ class Evaluation:
         Streams are decoded in a process of their own: one that cannot be decoded ends reading with an error that names
         it, and what was read before is kept.
         """
-        kept = {n for identity, n in self._before.items() if n != self.every and not self._replaces(identity, asked)}
-        if kept:
-            raise self._other_frames(min(kept))
-        self._check_delays(asked)
+        networks = [reader.network for reader in self._readers]
+        self._earlier.check(networks, every=self.every, is_replaced=lambda identity: self._replaces(identity, asked))
         files = Files()
         with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
             reading = executor.submit(self._read_all, asked, files, folder, decoder)
@@ -164,35 +139,15 @@ class Evaluation:
                 decoder.close()
                 raise
 
-    def _replaces(self, identity: _Identity, asked: Asked) -> bool:
+    def _replaces(self, told: Identity, asked: Asked) -> bool:
         """Whether what was told before is told anew."""
-        sequence, key, scale, _, method, label, seed = identity
-        if key == UNCODED:
-            is_asked = scale in {1, *asked.scales} and any(track.name == sequence for track in asked.tracks)
+        if told.key == UNCODED:
+            is_asked = told.scale in {1, *asked.scales} and any(track.name == told.sequence for track in asked.tracks)
         else:
-            is_asked = (sequence, key) in asked.streams
+            is_asked = (told.sequence, told.key) in asked.streams
+        networks = (reader.network for reader in self._readers_of(told.key, told.scale))
         return is_asked and any(
-            (reader.network.method.name, reader.network.seed) == (method, seed) and label in reader.network.labels
-            for reader in self._readers_of(key, scale)
-        )
-
-    def _check_delays(self, asked: Asked) -> None:
-        """Refuse a network that takes labels to lag by another time than one of its name whose readings stay."""
-        for identity, delay in self._delays.items():
-            *_, method, label, seed = identity
-            for reader in self._readers:
-                new = reader.network
-                is_other = new.method.name == method and label in new.labels and not isclose(new.delay_seconds, delay)
-                if is_other and not self._replaces(identity, asked):
-                    raise UsageError(
-                        f"{self._out}: seed {new.seed} of {method} takes labels to lag by {new.delay_seconds:g} s, "
-                        f"seed {seed}, which has read it, by {delay:g} s; evaluate networks of one setting into a file"
-                    )
-
-    def _other_frames(self, every: int) -> UsageError:
-        return UsageError(
-            f"{self._out}: its streams were evaluated with one frame in {every}; go on with --every {every}, "
-            "or evaluate all methods again with --force"
+            (each.method.name, each.seed) == (told.method, told.seed) and told.label in each.labels for each in networks
         )
 
     def _read_all(self, asked: Asked, files: Files, folder: Path, decoder: DecoderProcess) -> None:
@@ -236,8 +191,10 @@ class Evaluation:
             reader
             for reader in self._readers_of(key, scale)
             if any(
-                self._known.get((sequence, key, scale, channel, reader.network.method.name, label, reader.network.seed))
-                != _Mark(reader.network.weights, self._precision, self.every)
+                self._reused.get(
+                    Identity(sequence, key, scale, channel, reader.network.method.name, label, reader.network.seed)
+                )
+                != Mark(reader.network.weights, self._precision, self.every)
                 for label in reader.network.labels
             )
         ]
@@ -293,7 +250,7 @@ class Evaluation:
             with Corpus(track.corpus) as corpus:
                 for label in labels:
                     values = corpus.labels(track.name, label) if label in track.tasks else np.empty(0, int)
-                    said = self._said.get((track.name, label))
+                    said = self._earlier.truth.get((track.name, label))
                     if values.dtype.kind == "f" and (said is None or not np.array_equal(said, values, equal_nan=True)):
                         found.append(_truth(track.name, label, values.astype(np.float32)))
         return found
@@ -331,9 +288,9 @@ class _Reader:
         return ((self._waiting.popleft(), predictions) for predictions in told)
 
 
-def _identity(told: Series) -> _Identity:
+def _identity(told: Series) -> Identity:
     channel = Channel(told.loss, told.burst, told.loss_seed)
-    return told.sequence, told.key, told.scale, channel, told.method, told.label, told.seed
+    return Identity(told.sequence, told.key, told.scale, channel, told.method, told.label, told.seed)
 
 
 def _truth(sequence: str, label: str, values: Floats) -> Series:
@@ -350,34 +307,6 @@ def _truth(sequence: str, label: str, values: Floats) -> Series:
         every=1,
         values=values,
     )
-
-
-def _known(out: Path) -> tuple[dict[_Identity, _Mark], dict[tuple[str, str], Floats], dict[_Identity, float]]:
-    """What networks told, what corpora said of (sequence, label), and delays, in a sweep file and its parts.
-
-    A part that cannot be read holds nothing.
-    """
-    marks: dict[_Identity, _Mark] = {}
-    delays: dict[_Identity, float] = {}
-    said: dict[tuple[str, str], Floats] = {}
-    for path in ([out] if out.exists() else []) + part_files(parts_folder(out)):
-        try:
-            with Sweep(path) as sweep:
-                told = sweep.predictions
-                rows = (
-                    zip(*(told[name].tolist() for name in names), strict=True) for names in (_SHOWN, _TELLING, _MARK)
-                )
-                for index, (shown, telling, mark, channel) in enumerate(zip(*rows, channels_of(told), strict=True)):
-                    if telling[0] == TRUTH:
-                        start, length = int(told["offset"][index]), int(told["n_values"][index])
-                        said[shown[0], telling[1]] = sweep.predicted_between(start, start + length)
-                    else:
-                        marks[*shown, channel, *telling] = _Mark(*mark)
-                        delays[*shown, channel, *telling] = float(told["delay_seconds"][index])
-        except StoreError:
-            if path == out:
-                raise
-    return marks, said, delays
 
 
 def _await(reading: "Future[None]") -> None:
