@@ -16,7 +16,6 @@ import numpy as np
 
 from codecsim.cluster import Cluster, run_on
 from codecsim.codecs import MODES, EncoderSettings, Mode
-from codecsim.corpus import Sequence as Track
 from codecsim.encode import encoder_version
 from codecsim.errors import StoreError, UsageError
 from codecsim.executors import WorkerDied, available_cores, run
@@ -28,6 +27,7 @@ from codecsim.measures import check_measures, measure
 from codecsim.parts import writing
 from codecsim.sources.assembly import Progress, untold
 from codecsim.sources.footage import corpora_of, sequences_of
+from codecsim.store.keys import check_names
 from codecsim.store.merge import finished_jobs, merge, part_files
 from codecsim.store.sweep import Sweep
 
@@ -156,7 +156,7 @@ def sweep(
     corpora, notes = corpora_of(sources, out, faces or FaceSettings(), told)
     sequences, left_out = sequences_of(corpora, tuple(splits))
     notes += left_out
-    _check_frames(out, sequences)
+    check_names(out, sequences)
     jobs = expand(sequences, settings, scales, values)
     with writing(out) as folder:
         before = finished_jobs(out, folder)
@@ -188,20 +188,6 @@ def sweep(
             known = {job.identity: job.sequence for job in jobs}
             failures += measure(out, measures, known, workers=workers or available_cores(), progress=told)
     return SweepReport(out, n_streams, len(jobs) - len(todo), len(todo) - n_failed, failures, tuple(notes))
-
-
-def _check_frames(out: Path, sequences: Iterable[Track]) -> None:
-    """Refuse a sequence whose name stands for other frames in `out`: rates and readings of both would be mixed up."""
-    if not out.exists():
-        return
-    with Sweep(out) as opened:
-        known = opened.digests
-    for sequence in sequences:
-        if known.get(sequence.name, {sequence.digest}) != {sequence.digest}:
-            raise UsageError(
-                f"{out} holds streams of other frames under the name {sequence.name!r}; name another --out, "
-                f"or give the sequence another name than in {sequence.corpus}"
-            )
 
 
 def check_out(out: Path) -> None:

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from codecsim.bitstream import count_bits
-from codecsim.codecs import CODECS, MODES, EncoderSettings
+from codecsim.codecs import CODECS, MODES
 from codecsim.corpus import HR_SIDE
 from codecsim.decode import Decode, decode
 from codecsim.decoder_process import DecoderProcess
 from codecsim.errors import CodecsimError
 from codecsim.executors import WorkerDied, run
-from codecsim.grid import content_key
+from codecsim.store.keys import is_of
 from codecsim.store.sweep import Sweep, value_column
 
 _ROWS_A_TASK = 32
@@ -130,7 +129,7 @@ def _differences(sweep: Sweep, row: int, decode: Decode) -> list[str]:
     if stored["mode"] not in MODES:
         return [f"mode {str(stored['mode'])!r} is not known here"]
     digests = sweep.digests.get(str(stored["sequence"]), set())
-    forged = bool(digests) and all(_key(stored, digest) != stored["key"] for digest in digests)
+    forged = bool(digests) and not any(is_of(stored, digest) for digest in digests)
     found = ["its key is not that of what it claims to be"] if forged else []
     packets = sweep.packets(row)
     table = sweep.packet_table(row)
@@ -171,12 +170,3 @@ def _differences(sweep: Sweep, row: int, decode: Decode) -> list[str]:
     if (table["stream"] != row).any():
         found.append("its packets are marked as another stream's")
     return found
-
-
-def _key(stored: dict[str, Any], digest: str) -> str:
-    """The content key of a row: it covers codec, mode, options, factor, value, frame rate and encoder."""
-    settings = EncoderSettings.from_json(str(stored["codec"]), str(stored["mode"]), str(stored["options"]))
-    value = float(stored[value_column(settings.mode)])
-    return content_key(
-        digest, float(stored["fps"]), settings, int(stored["scale"]), value, encoder=str(stored["encoder"])
-    )

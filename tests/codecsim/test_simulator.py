@@ -10,6 +10,7 @@ from codecsim.codecs import CODECS
 from codecsim.corpus import CorpusWriter
 from codecsim.decode import decode
 from codecsim.errors import UsageError
+from codecsim.parts import parts_folder
 from codecsim.quality import li3ddct, psnr_db, ssim, strred
 from codecsim.scaling import downscale, upscale
 from tests.clips import carphone_faces, write_corpus
@@ -69,6 +70,21 @@ def test_a_name_that_stands_for_other_frames_is_refused(tmp_path: Path) -> None:
     assert out.read_bytes() == before
     more = write_corpus(tmp_path / "c.h5", {"bo": faces[20:30], "cy": faces[:19]})
     assert codecsim.sweep(more, out=out, **grid).n_streams == 3
+
+
+def test_so_it_is_by_what_a_sweep_that_was_cut_off_left(tmp_path: Path) -> None:
+    out, grid = tmp_path / "sweep.h5", {"scales": [3], "qp": [30]}
+    faces = carphone_faces()
+    first = write_corpus(tmp_path / "a.h5", {"anna": faces[:20]})
+    codecsim.sweep(first, out=out, **grid)
+    parts = parts_folder(out)
+    parts.mkdir()
+    out.rename(parts / "left.h5")
+    (parts / "torn.h5").write_bytes(b"torn")
+    other = write_corpus(tmp_path / "b.h5", {"anna": faces[:19]})
+    with pytest.raises(UsageError, match=r"sweep\.h5\.parts, which .* left, holds .* under the name 'anna'"):
+        codecsim.sweep(other, out=out, **grid)
+    assert codecsim.sweep(first, out=out, **grid).n_reused == 1
 
 
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(tmp_path: Path) -> None:
