@@ -263,9 +263,9 @@ def _take_up(network: nn.Module, state: State) -> None:
 
 
 def _judge(state: State, score: float, step: int, phase: Phase) -> None:
-    """Count a look: a better one, or one more without."""
+    """Count a look: a better one, or one more without, which is waited for as long as nothing has been learnt."""
     state.step = step
-    state.waited += 1
+    state.waited += state.best >= phase.learnt
     if score > state.best:
         state.best, state.waited = score, 0
     elif state.waited == phase.patience:

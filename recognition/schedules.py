@@ -20,6 +20,7 @@ class Phase:
     momentum, weight_decay : as the text says
     check_every : steps between looks at the held-out fold
     check_frames : frames of the fold that are looked at, evenly spread over it
+    learnt : score of the fold, CCC or a gain in dB, from which on something has been learnt; no rate is divided before
     patience : looks without a better one after which every rate is divided by 10
     drops : such divisions; when another is due, training ends
     patch : side of the patches that an SR-FCN learns from, in pixels; 0 for whole frames
@@ -35,14 +36,16 @@ class Phase:
     weight_decay: float = 5e-4
     check_every: int
     check_frames: int
+    learnt: float = 0.05
     patience: int
     drops: int = 2
     patch: int = 0
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.batch < 1 or self.check_every < 1 or self.check_frames < 2:
+        if min(self.iterations, self.batch, self.check_every, self.patience) < 1 or self.check_frames < 2:
             raise UsageError(
-                "a schedule needs 1 iteration, frame a batch and step a look, and 2 frames to look at, or more"
+                "a schedule needs 1 iteration, frame a batch, step a look and look to wait, and 2 frames to look at, "
+                "or more"
             )
         if self.patch and not 17 <= self.patch <= 96:
             raise UsageError(f"patches of {self.patch} pixels: 17 to 96 are allowed, since an SR-FCN takes 16 off")

@@ -210,6 +210,14 @@ def test_a_better_look_is_waited_for_anew() -> None:
     assert moved(network) == pytest.approx(7.1)
 
 
+def test_no_rate_drops_before_anything_is_learnt() -> None:
+    """At coarse factors networks tell everybody the same for a long time; with a tenth of the rate they never begin."""
+    chosen = replace(FREE, iterations=9, check_every=1, patience=2, learnt=0.05, learning_rate=1.0)
+    state = fit(Two(), Slope([0.04, 0, 0, 0, 0.049, 0.05, 0.02, 0, 0]), phase=chosen, seed=0, device=CPU)
+    assert [row["learning_rate"] for row in state.history] == pytest.approx([1] * 8 + [0.1])
+    assert (state.best, state.drops, state.waited) == (0.05, 1, 1)
+
+
 def test_the_last_look_comes_at_the_last_step() -> None:
     chosen = replace(FREE, iterations=5, check_every=2)
     state = fit(Two(), Slope(), phase=chosen, seed=0, device=CPU)
@@ -224,7 +232,7 @@ def test_a_score_that_is_no_number_is_no_better_one() -> None:
     assert (state.best, moved(network)) == (0.2, 2)
     network = Two()
     state = fit(network, Slope([NAN] * 4), phase=chosen, seed=0, device=CPU)
-    assert (state.waited, moved(network)) == (4, 1)
+    assert (state.waited, moved(network)) == (0, 1)
 
 
 def test_a_row_tells_of_its_look_and_of_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
