@@ -29,8 +29,9 @@ Predictions = npt.NDArray[np.float32]
 TOLERANCE = {"fp32": 1e-5, "tf32": 5e-3, "bf16": 2e-2}
 """Largest difference of a prediction between batch sizes, for labels of the order of 1; that of tf32 is untried."""
 
-BATCH = {"cpu": 32, "cuda": 512}
-"""On two cores 32 frames are told as quickly as 128; what a GPU wants is a guess."""
+BATCH = {"cpu": 8, "cuda": 512}
+"""Layers of 8 frames fit into memory that malloc reuses; those of more are given back to the system, and cleared again.
+What a GPU wants is a guess."""
 
 _WAITING_FRAMES = 4096  # decoded ahead, at most: 38 MB of HR frames
 

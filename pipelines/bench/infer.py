@@ -17,7 +17,7 @@ from recognition.networks import ValenceCNN, Variant
 from recognition.resampling import enlarge, luma
 
 _SIDE = 24
-_BATCHES = {"cpu": 8, "cuda": 64}
+_BATCHES = {"cpu": 32, "cuda": 64}
 
 
 def run_infer(*, rounds: int, device: str, precisions: Sequence[Precision], variant: Variant) -> Iterator[str]:

@@ -31,7 +31,7 @@ from pipelines.networks import Network
 from pipelines.readings import UNCODED, Readings
 from pipelines.showing import Asked, Files, Showing, shown_in_groups
 from pipelines.sweep import Readers, evaluate, sweep
-from recognition.inference import TOLERANCE, Predictor
+from recognition.inference import BATCH, TOLERANCE, Predictor
 from tests.pipelines.evaluated import GRID, NAMES, PatienceError, assert_same, breaking, close, predictor, readers
 from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, valence, write_corpus
 from tests.stored import predictions_in
@@ -230,7 +230,7 @@ def test_batches_are_filled_across_streams_and_factors(
     evaluation = evaluate(out, readers(models, SMALL_3))
     assert evaluation.n_read == 3 * (3 + 4)
     assert sum(sizes) == evaluation.n_inferred > 64
-    assert set(sizes[:-1]) == {32}
+    assert set(sizes[:-1]) == {BATCH["cpu"]}
 
 
 def showings(corpus: Path, out: Path, every: int) -> list[list[Showing]]:
