@@ -117,6 +117,7 @@ class Earlier:
         ----------
         networks : that are to read
         every : every so many frames that they are to be shown
+        is_replaced : of what was told before
 
         Raises
         ------

@@ -56,9 +56,10 @@ def _clashing(path: Path, known: Mapping[str, Sequence]) -> Sequence | None:
     """One of the sequences whose name stands for other frames in a part."""
     with Sweep(path) as part:
         for row, name in enumerate(part.column("sequence").tolist()):
-            stored = {column: values[row] for column, values in part.streams.items()}
-            if name in known and not is_of(stored, known[name].digest):
-                return known[name]
+            if name in known:
+                stored = {column: values[row] for column, values in part.streams.items()}
+                if not is_of(stored, known[name].digest):
+                    return known[name]
     return None
 
 

@@ -211,11 +211,19 @@ def test_a_better_look_is_waited_for_anew() -> None:
 
 
 def test_no_rate_drops_before_anything_is_learnt() -> None:
-    """At coarse factors networks tell everybody the same for a long time; with a tenth of the rate they never begin."""
+    """A network that tells everybody the same, as at coarse factors for long, has nothing to refine yet."""
     chosen = replace(FREE, iterations=9, check_every=1, patience=2, learnt=0.05, learning_rate=1.0)
     state = fit(Two(), Slope([0.04, 0, 0, 0, 0.049, 0.05, 0.02, 0, 0]), phase=chosen, seed=0, device=CPU)
     assert [row["learning_rate"] for row in state.history] == pytest.approx([1] * 8 + [0.1])
     assert (state.best, state.drops, state.waited) == (0.05, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "few", [{"iterations": 0}, {"batch": 0}, {"check_every": 0}, {"patience": 0}, {"check_frames": 1}]
+)
+def test_a_schedule_without_steps_or_looks_is_refused(few: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=r"a schedule needs 1 iteration, .* and look to wait, and 2 frames"):
+        replace(FREE, **few)
 
 
 def test_the_last_look_comes_at_the_last_step() -> None:
