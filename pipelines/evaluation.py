@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
-from codecsim.decoder_process import DecoderProcess
+from codecsim.decoders import Decoders
 from codecsim.errors import UsageError
 from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
@@ -38,6 +38,10 @@ EVERY = {"cpu": 25, "cuda": 1}
 
 _GROUP_FRAMES = {"cpu": 32, "cuda": 16_384}
 """Frames that are told while as many are decoded: on a GPU many batches, so that it need not wait between them."""
+
+_N_DECODERS = {"cpu": 1, "cuda": 8}
+"""Processes that decode. One decodes 38 000 LR frames a second, hundreds of times what a network on a CPU reads, and
+less than a network on a GPU does."""
 
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
@@ -94,7 +98,7 @@ class Evaluation:
             for network in networks
         ]
         self._precision = precision
-        self._group_frames = _GROUP_FRAMES[kind]
+        self._group_frames, self._n_decoders = _GROUP_FRAMES[kind], _N_DECODERS[kind]
         self._progress = progress or untold
         self._pending: list[Series] = []
         self._earlier = Earlier.of(out)
@@ -116,14 +120,14 @@ class Evaluation:
     def reading(self, asked: Asked, folder: Path) -> Iterator[Follow]:
         """Read the streams of the files that one hands over; when the context is left, all is read, and kept.
 
-        Streams are decoded in a process of their own: one that cannot be decoded ends reading with an error that names
+        Streams are decoded in processes of their own: one that cannot be decoded ends reading with an error that names
         it, and what was read before is kept.
         """
         networks = [reader.network for reader in self._readers]
         self._earlier.check(networks, every=self.every, is_replaced=lambda identity: self._replaces(identity, asked))
         files = Files()
-        with DecoderProcess() as decoder, ThreadPoolExecutor(1, "codecsim-reading") as executor:
-            reading = executor.submit(self._read_all, asked, files, folder, decoder)
+        with Decoders(self._n_decoders) as decoders, ThreadPoolExecutor(1, "codecsim-reading") as executor:
+            reading = executor.submit(self._read_all, asked, files, folder, decoders)
 
             def take(path: Path) -> None:
                 if reading.done():
@@ -136,7 +140,7 @@ class Evaluation:
                 _await(reading)
             except BaseException:
                 files.stop()
-                decoder.close()
+                decoders.close()
                 raise
 
     def _replaces(self, told: Identity, asked: Asked) -> bool:
@@ -150,7 +154,7 @@ class Evaluation:
             (each.method.name, each.seed) == (told.method, told.seed) and told.label in each.labels for each in networks
         )
 
-    def _read_all(self, asked: Asked, files: Files, folder: Path, decoder: DecoderProcess) -> None:
+    def _read_all(self, asked: Asked, files: Files, folder: Path, decoders: Decoders) -> None:
         saved, n_shown, self._pending = time.monotonic(), 0, self._truth(asked)
 
         def is_wanted(sequence: str, key: str, scale: int, channel: Channel) -> bool:
@@ -161,10 +165,10 @@ class Evaluation:
             return bool(lacking)
 
         groups = shown_in_groups(
-            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decoder=decoder
+            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decoders=decoders
         )
         try:
-            with ThreadPoolExecutor(1, "codecsim-decoding") as executor:
+            with ThreadPoolExecutor(1, "codecsim-showing") as executor:
                 ahead = executor.submit(next, groups)
                 while (group := ahead.result()) and not files.are_stopped:
                     ahead = executor.submit(next, groups)

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Sequence as Track
 from codecsim.decoder_process import DecoderProcess
+from codecsim.decoders import Decoders
 from codecsim.errors import CodecsimError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
@@ -50,6 +52,9 @@ class Shown:
 
 Showing = tuple[Shown, Frames]
 """What frames are, and these, uint8, shape=(T, h, w): every so many of the sequence, from the first one on."""
+
+_Received = tuple[list[Showing], CodecsimError | None]
+"""What came out of a stream, and what ended it early."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ IsWanted = Callable[[str, str, int, Channel], bool]
 
 
 def shown_in_groups(
-    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decoder: DecoderProcess
+    asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decoders: Decoders
 ) -> Iterator[list[Showing]]:
     """All that is asked for and wanted, in groups; then an empty one; errors below after that.
 
@@ -134,7 +139,7 @@ def shown_in_groups(
     every : every so many frames are shown
     n_frames : that make a group; one that waits for more is not kept back when none come for a moment
     is_wanted : asked before frames are fetched
-    decoder : where streams are decoded
+    decoders : where streams are decoded, several at a time
 
     Raises
     ------
@@ -146,7 +151,7 @@ def shown_in_groups(
     group: list[Showing] = []
     failure: CodecsimError | None = None
     try:
-        for showing in _shown(asked, files, every, is_wanted, decoder):
+        for showing in _shown(asked, files, every, is_wanted, decoders):
             if showing is not None:
                 group.append(showing)
             if group and (showing is None or sum(len(frames) for _, frames in group) >= n_frames):
@@ -161,9 +166,7 @@ def shown_in_groups(
         raise failure
 
 
-def _shown(
-    asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoder: DecoderProcess
-) -> Iterator[Showing | None]:
+def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders) -> Iterator[Showing | None]:
     for track in asked.tracks:
         wanted = [scale for scale in sorted({1, *asked.scales}) if is_wanted(track.name, UNCODED, scale, INTACT)]
         if wanted:
@@ -176,32 +179,46 @@ def _shown(
             yield None
             continue
         with Sweep(path) as sweep:
-            scales = sweep.column("scale")
-            for row in np.argsort(scales, kind="stable").tolist():
-                identity = str(sweep.column("sequence")[row]), str(sweep.column("key")[row])
-                if identity in asked.streams and identity not in seen:
-                    seen.add(identity)
-                    channels = (INTACT, *asked.channels)
-                    through = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
-                    if through:
-                        yield from _received(sweep, row, through, every, decoder)
+            for showings, failure in decoders.in_order(_tasks(sweep, asked, every, is_wanted, seen)):
+                yield from showings
+                if failure:
+                    raise failure
 
 
-def _received(
-    sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decoder: DecoderProcess
-) -> Iterator[Showing]:
-    """The frames of a stream as they come out of each of some channels."""
+def _tasks(
+    sweep: Sweep, asked: Asked, every: int, is_wanted: IsWanted, seen: set[tuple[str, str]]
+) -> Iterator[Callable[[DecoderProcess], _Received]]:
+    """To decode each stream of a file that is asked for, wanted, and not among those `seen`, which it adds to."""
+    scales = sweep.column("scale")
+    for row in np.argsort(scales, kind="stable").tolist():
+        identity = str(sweep.column("sequence")[row]), str(sweep.column("key")[row])
+        if identity in asked.streams and identity not in seen:
+            seen.add(identity)
+            channels = (INTACT, *asked.channels)
+            through = [each for each in channels if is_wanted(*identity, int(scales[row]), each)]
+            if through:
+                yield partial(_received, sweep, row, through, every)
+
+
+def _received(sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decoder: DecoderProcess) -> _Received:
+    """The frames of a stream as they come out of each of some channels, up to the first one where decoding fails."""
     sequence, key = (str(sweep.column(name)[row]) for name in ("sequence", "key"))
     scale, n_bytes = int(sweep.column("scale")[row]), sweep.packet_table(row)["n_bytes"]
-    whole = stored_frames(sweep, row, decoder.decode)
-    for channel in channels:
-        frames, n_concealed = whole, 0
-        is_lost = channel.lost_frames(n_bytes, key)
-        if is_lost.any():
-            received = received_frames(sweep, row, is_lost, decoder.receive)
-            frames, n_concealed = received.frames, int(received.is_concealed.sum())
-        n_damaged = int((frames != whole).any((1, 2)).sum())
-        yield Shown(sequence, key, scale, channel, n_concealed, n_damaged), _one_in(every, frames)
+    showings: list[Showing] = []
+    try:
+        whole = stored_frames(sweep, row, decoder.decode)
+        for channel in channels:
+            frames, n_concealed = whole, 0
+            is_lost = channel.lost_frames(n_bytes, key)
+            if is_lost.any():
+                received = received_frames(sweep, row, is_lost, decoder.receive)
+                frames, n_concealed = received.frames, int(received.is_concealed.sum())
+            n_damaged = int((frames != whole).any((1, 2)).sum())
+            shown = Shown(sequence, key, scale, channel, n_concealed, n_damaged)
+            showings.append((shown, _one_in(every, frames)))
+    except CodecsimError as failure:
+        return showings, failure
+    return showings, None
 
 
 def _one_in(every: int, frames: Frames) -> Frames:

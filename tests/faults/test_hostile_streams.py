@@ -100,7 +100,7 @@ def hostile(out: Path, row: int, **decoders: Any) -> Iterator[str]:
     """Let evaluation decode with decoders (of `DecoderProcess`) that misbehave on one stream; its name."""
     with pytest.MonkeyPatch.context() as patch, Sweep(out) as sweep:
         patch.setenv(TROUBLE, str(sweep.column("stream_sha256")[row]))
-        patch.setattr("pipelines.evaluation.DecoderProcess", partial(DecoderProcess, **decoders))
+        patch.setattr("codecsim.decoders.DecoderProcess", partial(DecoderProcess, **decoders))
         yield sweep.name(row)
 
 

@@ -17,7 +17,7 @@ import pytest
 import codecsim
 from codecsim.corpus import Corpus
 from codecsim.decode import decode
-from codecsim.decoder_process import DecoderProcess
+from codecsim.decoders import Decoders
 from codecsim.errors import SourceError, StoreError, UsageError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
@@ -241,8 +241,9 @@ def showings(corpus: Path, out: Path, every: int) -> list[list[Showing]]:
     files = Files()
     files.put(out)
     files.close()
-    with DecoderProcess() as decoder:
-        return list(shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decoder=decoder))
+    with Decoders(2) as decoders:
+        groups = shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decoders=decoders)
+        return list(groups)
 
 
 @pytest.mark.parametrize("every", [1, 5, 100])
