@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,11 +35,35 @@ from recognition.training import weights_path
 _CORPUS = "demo"
 _METHOD = "joint-4"
 _SIDE = 24
-_QPS = {"cpu": DEFAULT_QP, "cuda": DEFAULT_QP[::4]}
-"""What `codecsim sweep` makes of the demo at one factor; of a GPU, which is shown every frame, a quarter."""
+_READY_FRAMES = 32_768
+"""Inputs of the bare network that lie ready, at most: 1.2 GB. It is given the same ones again."""
 
-_FEW, _FEW_QPS = 6, (24,)
-"""On the CPU, every frame of few streams is shown, too: then nothing is decoded in vain."""
+
+@dataclass(frozen=True)
+class _Footage:
+    """What is encoded at one factor, and how much of it is shown.
+
+    Attributes
+    ----------
+    clips, n_frames : so many clips of so many frames, made of the demo; 0 for the demo as it is
+    qps : quantisation parameters
+    every : every so many frames are shown
+    workers : that encode; None for as many as there are cores
+    """
+
+    qps: Sequence[float]
+    every: int
+    clips: int = 0
+    n_frames: int = 0
+    workers: int | None = 1
+
+
+_FOOTAGE = {
+    "cpu": (_Footage(DEFAULT_QP, EVERY["cpu"]), _Footage((24,), 1, clips=6, n_frames=100)),
+    "cuda": (_Footage(DEFAULT_QP[::2], EVERY["cuda"], clips=32, n_frames=300, workers=None),),
+}
+"""On the CPU, what `codecsim sweep` makes of the demo at one factor; and few streams of which every frame is shown, so
+that none is decoded in vain. For a GPU so much that the start of decoders, 0.3 s, hardly counts."""
 
 _SEQUENCES = (1, 20, 200, 600)
 """Few are encoded before a network has started; of 200 and of 600, some are encoded, decoded and recognised at once."""
@@ -51,33 +77,31 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
     yield setting(place)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        few = folder / "few.h5"
-        _repeated(few, _FEW)
         for precision in precisions:
-            speed = partial(_speed, folder, rounds, device=place, precision=precision, variant=variant)
-            yield from speed(_CORPUS, _QPS[place.type], EVERY[place.type])
-            if place.type == "cpu":
-                yield from speed(few, _FEW_QPS, 1)
+            for footage in _FOOTAGE[place.type]:
+                yield from _speed(folder, rounds, footage, device=place, precision=precision, variant=variant)
         yield f"memory: {_memory(folder, variant)}"
 
 
 def _speed(
     folder: Path,
     rounds: int,
-    corpus: str | Path,
-    qps: Sequence[float],
-    every: int,
+    footage: _Footage,
     *,
     device: torch.device,
     precision: Precision,
     variant: Variant,
 ) -> Iterator[str]:
+    corpus: str | Path = _CORPUS
+    if footage.clips:
+        corpus = folder / "clips.h5"
+        _repeated(corpus, footage.clips, footage.n_frames)
     network = ValenceCNN(variant=variant)
     reader = Network(get_method(_METHOD), 0, ("valence",), "0" * 64, 0.0, network)
-    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": qps, "workers": 1}
+    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": footage.qps, "workers": footage.workers}
 
     def evaluation(out: Path) -> Evaluation:
-        return Evaluation(out, [reader], every=every, device=str(device), precision=precision, force=True)
+        return Evaluation(out, [reader], every=footage.every, device=str(device), precision=precision, force=True)
 
     def end_to_end(out: Path) -> None:
         out.unlink(missing_ok=True)
@@ -88,9 +112,9 @@ def _speed(
     encode(corpus, out=out, **grid)
     first = read_streams(out, lambda scales: evaluation(out))
     counted = first.n_inferred
-    small = np.random.default_rng(0).integers(0, 256, (counted, _SIDE, _SIDE), np.uint8)
+    small = np.random.default_rng(0).integers(0, 256, (min(counted, _READY_FRAMES), _SIDE, _SIDE), np.uint8)
     ready = luma(enlarge(torch.from_numpy(small).to(device))).contiguous(memory_format=torch.channels_last)
-    batches = torch.split(ready, BATCH[device.type])
+    batches = [*islice(cycle(torch.split(ready, BATCH[device.type])), -(-counted // BATCH[device.type]))]
     taken = alternated(
         rounds,
         partial(spent, partial(read_streams, out, lambda scales: evaluation(out))),
@@ -99,7 +123,7 @@ def _speed(
     )
     yield (
         f"{precision}: {counted} frames that differ, of {first.n_read} sequences and streams of which one frame in "
-        f"{every} is shown"
+        f"{footage.every} is shown"
     )
     for index, what in ((0, "from streams to predictions that are stored"), (2, "end to end, encoding too")):
         rate = counted / median(each[index].wall for each in taken)
@@ -121,7 +145,7 @@ def _memory(folder: Path, variant: Variant) -> str:
     save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
     for number in _SEQUENCES:
         corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
-        _repeated(corpus, number)
+        _repeated(corpus, number, _FRAMES_OF_EACH)
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
         grid = ["--scales", "4", "--workers", "1", "--no-plot"]
         networks = ["--methods", _METHOD, "--models", str(folder), "--every", "50", "--device", "cpu"]
@@ -132,7 +156,7 @@ def _memory(folder: Path, variant: Variant) -> str:
     return f"at most {', '.join(taken)} sequences of {_FRAMES_OF_EACH} frames"
 
 
-def _repeated(path: Path, number: int) -> None:
+def _repeated(path: Path, number: int, n_frames: int) -> None:
     """A corpus of one clip, again and again, each time of another person and a little to the right."""
     demo = path.with_name("demo.h5")
     if not demo.exists():
@@ -140,9 +164,7 @@ def _repeated(path: Path, number: int) -> None:
             unpack_demo(writer)
     with Corpus(demo) as corpus:
         name = corpus.sequences()[0].name
-        frames, said = (
-            read(name)[:_FRAMES_OF_EACH] for read in (corpus.frames, lambda of: corpus.labels(of, "valence"))
-        )
+        frames, said = (read(name)[:n_frames] for read in (corpus.frames, lambda of: corpus.labels(of, "valence")))
     with CorpusWriter(path) as writer:
         for index in range(number):
             with writer.sequence(f"clip{index}", fps=25, subject=f"{index}", split="dev", source="demo") as sequence:

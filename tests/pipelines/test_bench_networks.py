@@ -13,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.bench import evaluate, infer, timing, train, work
-from pipelines.evaluation import EVERY
 from recognition.devices import Precision, precisions_of
 from recognition.networks import SRFCN, VARIANTS, ValenceCNN
 from recognition.schedules import SCHEDULES
@@ -86,10 +85,10 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(
     small_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "_CORPUS", small_corpus)
-    monkeypatch.setitem(EVERY, "cpu", 15)
-    monkeypatch.setitem(evaluate._QPS, "cpu", (30,))
+    clips = evaluate._Footage((24, 36), 1, clips=2, n_frames=12, workers=None)
+    monkeypatch.setitem(evaluate._FOOTAGE, "cpu", (evaluate._Footage((30,), 15), clips))
+    monkeypatch.setattr(evaluate, "_READY_FRAMES", 10)
     monkeypatch.setattr(evaluate, "_SEQUENCES", (1,))
-    monkeypatch.setattr(evaluate, "_FEW", 1)
     monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 12)
     given = ("--rounds", 1, "--device", "cpu", "--precision", "fp32")
     machine, *speeds, memory = codecsim("bench", "evaluate", *given, exit_code=0).stdout.splitlines()
