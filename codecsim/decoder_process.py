@@ -126,6 +126,17 @@ class DecoderProcess:
         """As `close`."""
         self.close()
 
+    def start(self) -> None:
+        """Start the process, and do not wait until it is ready: for who will need it soon.
+
+        Raises
+        ------
+        CodecError
+            If none can be started, or this decoder is closed.
+        """
+        with self._turn:
+            self._started()
+
     def close(self) -> None:
         """End the process; what another thread decodes at this moment ends with an error there."""
         self._is_closed = True

@@ -35,6 +35,11 @@ class Decoders:
         """As `close`."""
         self.close()
 
+    def start(self) -> None:
+        """Start those that have not begun: they are ready a moment later."""
+        for process in self._processes:
+            process.start()
+
     def close(self) -> None:
         """End the processes; what is decoded at this moment ends with an error where it is waited for."""
         for process in self._processes:

@@ -36,8 +36,8 @@ from recognition.inference import Predictor
 EVERY = {"cpu": 25, "cuda": 1}
 """Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
 
-_GROUP_FRAMES = {"cpu": 32, "cuda": 16_384}
-"""Frames that are told while as many are decoded: on a GPU many batches, so that it need not wait between them."""
+_GROUP_FRAMES = {"cpu": 32, "cuda": 4096}
+"""Frames that are told while as many are decoded: on a GPU several batches, so that it need not wait between them."""
 
 _N_DECODERS = {"cpu": 1, "cuda": 8}
 """Processes that decode. One decodes 50 000 frames of 24×24 a second, hundreds of times what a network on a CPU reads,

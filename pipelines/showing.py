@@ -170,6 +170,7 @@ def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders
     for track in asked.tracks:
         wanted = [scale for scale in sorted({1, *asked.scales}) if is_wanted(track.name, UNCODED, scale, INTACT)]
         if wanted:
+            decoders.start()
             frames = _one_in(every, read_frames(track.corpus, track.name, track.digest))
             for scale in wanted:
                 yield Shown(track.name, UNCODED, scale), frames if scale == 1 else downscale(frames, scale)

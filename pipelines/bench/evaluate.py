@@ -60,7 +60,7 @@ class _Footage:
 
 _FOOTAGE = {
     "cpu": (_Footage(DEFAULT_QP, EVERY["cpu"]), _Footage((24,), 1, clips=6, n_frames=100)),
-    "cuda": (_Footage(DEFAULT_QP[::2], EVERY["cuda"], clips=16, n_frames=300, workers=None),),
+    "cuda": (_Footage(DEFAULT_QP, EVERY["cuda"], clips=32, n_frames=300, workers=None),),
 }
 """On the CPU, what `codecsim sweep` makes of the demo at one factor; and few streams of which every frame is shown, so
 that none is decoded in vain. For a GPU so much that the start of decoders, 0.3 s, hardly counts."""

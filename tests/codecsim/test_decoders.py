@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
 
+from codecsim import decoder_process
 from codecsim.codecs import EncoderSettings
 from codecsim.decoder_process import DecoderProcess
 from codecsim.decoders import Decoders
@@ -98,3 +100,21 @@ def test_after_closing_nothing_is_decoded() -> None:
         one.close()
         with pytest.raises((CodecError, RuntimeError)):
             next(given)
+
+
+def test_each_process_is_started_once_and_not_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def counted(*given: Any) -> object:
+        started.append(given)
+        return child(*given)
+
+    child = decoder_process._Child
+    monkeypatch.setattr(decoder_process, "_Child", counted)
+    packets = encode(downscale(carphone_faces()[:2], 3), EncoderSettings(), 30, fps=25.0).packets
+    with Decoders(_NUMBER) as several:
+        assert started == []
+        several.start()
+        several.start()
+        list(several.in_order([lambda one: one.decode(packets, "x264", width=32, height=32)] * _NUMBER))
+    assert len(started) == _NUMBER
