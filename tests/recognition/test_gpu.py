@@ -126,6 +126,7 @@ def test_training_parts_batches_that_the_memory_does_not_hold(corpus: Path, tmp_
     assert float(log(made.log)[0]["loss"]) == pytest.approx(float(log(whole.log)[0]["loss"]), rel=0.2)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # by torch itself
 def test_a_compiled_network_is_trained_as_one_that_is_not(corpus: Path, tmp_path: Path) -> None:
     """Of a network without dropout, whose masks the compiler draws in its own way."""
     plain, compiled = (train(setup(corpus, device="cuda", compiled=yes), tmp_path / str(yes)) for yes in (False, True))
