@@ -135,7 +135,11 @@ class DecoderProcess:
             If none can be started, or this decoder is closed.
         """
         with self._turn:
-            self._started()
+            try:
+                self._started()
+            except BaseException:
+                self._end()
+                raise
 
     def close(self) -> None:
         """End the process; what another thread decodes at this moment ends with an error there."""

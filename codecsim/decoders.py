@@ -2,13 +2,17 @@
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TypeVar
 
 from codecsim.decoder_process import DecoderProcess
+from codecsim.errors import CodecError
 
 Given = TypeVar("Given")
+
+_CLOSED = "these decoders are closed; make others"
 
 
 class Decoders:
@@ -36,9 +40,10 @@ class Decoders:
         self.close()
 
     def start(self) -> None:
-        """Start those that have not begun: they are ready a moment later."""
-        for process in self._processes:
-            process.start()
+        """Start those that have not begun: they are ready a moment later. Decoding tells if one cannot be started."""
+        with suppress(CodecError):
+            for process in self._processes:
+                process.start()
 
     def close(self) -> None:
         """End the processes; what is decoded at this moment ends with an error where it is waited for."""
@@ -46,23 +51,32 @@ class Decoders:
             process.close()
         self._executor.shutdown(cancel_futures=True)
 
-    def in_order(self, tasks: Iterable[Callable[[DecoderProcess], Given]]) -> Iterator[Given]:
-        """What tasks give, one after another, while as many of those to come as there are processes are under way.
+    def in_order(self, tasks: Iterable[Callable[[DecoderProcess], Given]]) -> Generator[Given, None, None]:
+        """What tasks give, one after another; as many as there are processes are under way, the next one included.
 
-        A task that fails raises its error in its turn; tasks after it may have been begun.
+        A task that fails raises its error in its turn, as soon as those under way beside it have ended.
+
+        Raises
+        ------
+        CodecError
+            If these decoders are closed.
         """
         under_way: deque[Future[Given]] = deque()
         try:
             for task in tasks:
-                under_way.append(self._executor.submit(self._with_one, task))
-                if len(under_way) > self._number:
-                    yield under_way.popleft().result()
+                under_way.append(self._begun(task))
+                if len(under_way) == self._number:
+                    yield _given(under_way.popleft())
             while under_way:
-                yield under_way.popleft().result()
+                yield _given(under_way.popleft())
         finally:
-            for each in under_way:
-                each.cancel()
-            wait(under_way)
+            wait([each for each in under_way if not each.cancel()])  # nobody would tell the end of a cancelled one
+
+    def _begun(self, task: Callable[[DecoderProcess], Given]) -> "Future[Given]":
+        try:
+            return self._executor.submit(self._with_one, task)
+        except RuntimeError:  # after it was shut down
+            raise CodecError(_CLOSED) from None
 
     def _with_one(self, task: Callable[[DecoderProcess], Given]) -> Given:
         process = self._free.get()
@@ -70,3 +84,11 @@ class Decoders:
             return task(process)
         finally:
             self._free.put(process)
+
+
+def _given(task: "Future[Given]") -> Given:
+    """What a task gives, or its error."""
+    try:
+        return task.result()
+    except CancelledError:
+        raise CodecError(_CLOSED) from None

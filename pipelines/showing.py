@@ -6,6 +6,7 @@ Frames are fetched a file of streams at a time, in the order in which these are 
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -179,8 +180,8 @@ def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders
         if path is None:
             yield None
             continue
-        with Sweep(path) as sweep:
-            for showings, failure in decoders.in_order(_tasks(sweep, asked, every, is_wanted, seen)):
+        with Sweep(path) as sweep, closing(decoders.in_order(_tasks(sweep, asked, every, is_wanted, seen))) as received:
+            for showings, failure in received:
                 yield from showings
                 if failure:
                     raise failure

@@ -21,6 +21,7 @@ from codecsim.parts import parts_folder
 from codecsim.simulator import sweep as encode_sweep
 from codecsim.store import Sweep
 from codecsim.store.verify import verify
+from pipelines.evaluation import _N_DECODERS
 from pipelines.readings import TRUTH
 from pipelines.sweep import Readers, evaluate, sweep
 from tests.codecsim.decoders import HANGS, TROUBLE, crash_on_losses_of_one, crash_on_one, hang_on_one
@@ -161,11 +162,13 @@ def test_a_stream_that_crashes_its_decoder_where_packets_are_lost_is_the_same(ou
     assert verify(out) == []
 
 
+@pytest.mark.parametrize("n_decoders", [1, 2])
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupt_does_not_wait_for_a_stream_that_occupies_its_decoder(
-    out: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    n_decoders: int, out: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = out.with_name("hangs")
+    monkeypatch.setitem(_N_DECODERS, "cpu", n_decoders)
     monkeypatch.setenv(HANGS, str(hangs))
     struck = []
 

@@ -18,7 +18,7 @@ import codecsim
 from codecsim.corpus import Corpus
 from codecsim.decode import decode
 from codecsim.decoders import Decoders
-from codecsim.errors import SourceError, StoreError, UsageError
+from codecsim.errors import CodecError, SourceError, StoreError, UsageError
 from codecsim.grid import Job
 from codecsim.jobs import read_frames
 from codecsim.parts import parts_folder
@@ -280,6 +280,19 @@ def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
     with pytest.raises(StoreError, match="cy_1/x264/s3/qp36 decodes to other frames"):
         evaluate(out, readers(models, SMALL_3, seeds=(1,)))
     assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1 + 2) - 1
+
+
+def test_what_needs_no_decoder_is_told_where_none_can_be_started(
+    undisturbed: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise CodecError("no process can be started to decode in")
+
+    out = Path(shutil.copy(undisturbed, tmp_path / "sweep.h5"))
+    monkeypatch.setattr("codecsim.decoder_process._Child", refuse)
+    with pytest.raises(CodecError, match=r"sweep.h5: .*/x264/s3/qp24: no process can be started"):
+        evaluate(out, readers(models, SMALL_3, seeds=(1,)))
+    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1)
 
 
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:
