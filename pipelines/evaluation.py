@@ -21,6 +21,7 @@ from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
 from codecsim.decoders import Decoders
 from codecsim.errors import UsageError
+from codecsim.executors import available_cores
 from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
 from codecsim.simulator import Follow
@@ -31,13 +32,13 @@ from pipelines.networks import Network
 from pipelines.readings import NO_SEED, TRUTH, UNCODED
 from pipelines.showing import Asked, Files, Showing, Shown, shown_in_groups
 from recognition.devices import Precision, arithmetic, get_device
-from recognition.inference import Predictor
+from recognition.inference import BATCH, Predictor
 
 EVERY = {"cpu": 25, "cuda": 1}
 """Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
 
-_GROUP_FRAMES = {"cpu": 32, "cuda": 4096}
-"""Frames that are told while as many are decoded: on a GPU several batches, so that it need not wait between them."""
+_GROUP_FRAMES = {"cpu": 2 * BATCH["cpu"] * available_cores(), "cuda": 4096}
+"""Frames that are told while as many are decoded: several batches, so that nobody need wait between them."""
 
 _N_DECODERS = {"cpu": 1, "cuda": 8}
 """Processes that decode. One decodes 50 000 frames of 24×24 a second, hundreds of times what a network on a CPU reads,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -57,7 +57,7 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
         raise UsageError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}")
     if precision == "tf32" and device.type != "cuda":
         raise UsageError(f"precision tf32 is for GPUs; this is {device}: take fp32, or bf16 where the processor has it")
-    with _gpu_products("tf32" if precision == "tf32" else "ieee"):
+    with _gpu_products("tf32" if precision == "tf32" else "ieee") if device.type == "cuda" else nullcontext():
         if precision == "bf16":
             with torch.autocast(device.type, torch.bfloat16):
                 yield

@@ -10,7 +10,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from itertools import accumulate, groupby
 
 import numpy as np
@@ -64,9 +66,15 @@ class Predictor:
         if self.batch < 1:
             raise UsageError(f"batches of {batch} frames: 1 or more are allowed")
         self._pads = pads
+        self._is_reentrant = self._device.type == "cpu" and all(map(_keeps_nothing, network.modules()))
         self._network = network.eval().to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.n_inferred = 0
         """Frames that went through the network: the others repeated the one before."""
+
+    @property
+    def at_once(self) -> int:
+        """Frames that keep the device busy without a rest: a batch, or one for each thread."""
+        return self.batch * (torch.get_num_threads() if self._is_reentrant else 1)
 
     def __call__(self, frames: Frames) -> Predictions:
         """Predict from frames of one sequence.
@@ -108,27 +116,40 @@ class Predictor:
         blocks = [np.concatenate(list(same)) for _, same in groupby(frames, key=lambda each: each.shape[1:])]
         n_frames = sum(map(len, blocks))
         self.n_inferred += n_frames
-        with torch.inference_mode(), arithmetic(self._precision, self._device):
-            parts, start = [], 0
-            while start < n_frames:
-                try:
-                    parts.append(self._infer(_between(blocks, start, start + self.batch)))
-                except RuntimeError as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    self._halve(error)
-                    continue
-                start += self.batch
-            return np.asarray(torch.cat(parts).float().cpu().numpy())
+        while True:
+            batches = [_between(blocks, first, first + self.batch) for first in range(0, n_frames, self.batch)]
+            try:
+                return self._told(batches)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+
+    def _told(self, batches: Sequence[Sequence[Frames]]) -> Predictions:
+        """Predictions of batches: on a CPU, of as many at once as torch may use threads, each on one of them."""
+        if self._is_reentrant:
+            with _TURN, _single_threaded() as n_threads:
+                parts = [*_workers(n_threads).map(self._infer, batches)]
+        else:
+            with self._context():
+                parts = [self._infer(each) for each in batches]
+        return np.asarray(torch.cat(parts).float().cpu().numpy())
 
     def _infer(self, frames: Sequence[Frames]) -> Tensor:
         """Predictions of one batch."""
-        enlarged = torch.cat([enlarge(self._placed(each)) for each in frames])
-        n_frames = len(enlarged)
-        if self._pads:
-            enlarged = functional.pad(enlarged, (0, 0, 0, 0, 0, self.batch - n_frames))
-        predictions: Tensor = self._network(luma(enlarged))
-        return predictions[:n_frames]
+        with self._context() if self._is_reentrant else nullcontext():
+            enlarged = torch.cat([enlarge(self._placed(each)) for each in frames])
+            n_frames = len(enlarged)
+            if self._pads:
+                enlarged = functional.pad(enlarged, (0, 0, 0, 0, 0, self.batch - n_frames))
+            predictions: Tensor = self._network(luma(enlarged))
+            return predictions[:n_frames]
+
+    @contextmanager
+    def _context(self) -> Iterator[None]:
+        """What holds for the thread that infers."""
+        with torch.inference_mode(), arithmetic(self._precision, self._device):
+            yield
 
     def _placed(self, frames: Frames) -> Tensor:
         """Frames on the device."""
@@ -167,8 +188,8 @@ class Telling:
             first, index = _distinct(frames)
             self._held.append(first)
             self._waiting.append((index, len(first)))
-        batch = self._predictor.batch
-        return self._finished(self._n_held // batch * batch)
+        at_once = self._predictor.at_once
+        return self._finished(self._n_held // at_once * at_once)
 
     def finish(self) -> Iterator[Predictions]:
         """No more sequences come: gives what is left."""
@@ -204,6 +225,32 @@ def _between(frames: Sequence[Frames], start: int, stop: int) -> list[Frames]:
     firsts = accumulate(map(len, frames), initial=0)
     parts = (each[max(start - first, 0) : max(stop - first, 0)] for each, first in zip(frames, firsts, strict=False))
     return [part for part in parts if len(part)]
+
+
+_TURN = threading.Lock()
+"""How many threads torch uses is one number for a process."""
+
+
+@cache
+def _workers(number: int) -> ThreadPoolExecutor:
+    """Threads that infer a batch each: where all of them work on one batch, they wait for each other at every layer."""
+    return ThreadPoolExecutor(number, "codecsim-inferring")
+
+
+@contextmanager
+def _single_threaded() -> Iterator[int]:
+    """Let torch use one thread for each of ours; gives how many it would have used."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _keeps_nothing(layer: nn.Module) -> bool:
+    """Whether a layer is known to keep nothing between calls, so that several batches may go through it at once."""
+    return type(layer).__module__.startswith(("torch.nn.", "recognition."))
 
 
 class _Fetching(threading.Thread):

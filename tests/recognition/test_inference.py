@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -118,6 +119,96 @@ def test_frames_of_other_sizes_in_a_batch_change_no_bit() -> None:
     predictor = Predictor(network, batch=4, pads=True)
     for told, frames in zip(predictor.stream(sequences), sequences, strict=True):
         assert np.array_equal(told, predictor(frames))
+
+
+@pytest.fixture
+def _three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_three_threads")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_batches_that_are_inferred_at_once_change_no_bit(precision: Precision) -> None:
+    network, frames = ValenceCNN(variant="paper"), noise(21)
+    predictor = Predictor(network, batch=4, pads=True, precision=precision)
+    found = predictor(frames)
+    assert torch.get_num_threads() == 3
+    assert np.array_equal(np.concatenate([predictor(frames[first : first + 4]) for first in range(0, 21, 4)]), found)
+    torch.set_num_threads(1)
+    assert np.array_equal(predictor(frames), found)
+
+
+class Meeting(SmallNetwork):
+    """Goes on when as many batches are under way as it wants, or after a moment; knows how many were, at most."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(1)
+        self.together = threading.Barrier(wanted)
+        self.under_way: list[int] = []
+        self.most = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.under_way.append(len(x))
+        self.most = max(self.most, len(self.under_way))
+        with suppress(threading.BrokenBarrierError):
+            self.together.wait(0.2)
+        self.under_way.pop()
+        return super().forward(x)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_as_many_batches_as_threads_are_inferred_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_keeps_nothing", lambda _: True)
+    network, frames = Meeting(3), noise(12)
+    found = Predictor(network, batch=2)(frames)
+    network.together = threading.Barrier(1)
+    close(found, expected(network, frames))
+    assert network.most == 3
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_batches_are_told_when_there_is_one_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_keeps_nothing", lambda _: True)
+    network, frames = Watched(), noise(13)
+    telling = Predictor(network, batch=2).telling()
+    told = list(telling.take([frames[:5]]))
+    assert (told, network.sizes) == ([], [])
+    [first] = telling.take([frames[5:]])
+    assert network.sizes == [2] * 6
+    [rest] = telling.finish()
+    assert sorted(network.sizes) == [1, *[2] * 6]
+    close(np.concatenate([first, rest]), expected(network, frames))
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_what_may_keep_something_between_calls_gets_one_batch_after_another() -> None:
+    network = Meeting(2)
+    Predictor(network, batch=2)(noise(8))
+    assert network.most == 1
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_an_error_in_one_of_several_batches_passes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_keeps_nothing", lambda _: True)
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
+        Predictor(Watched(1, lambda: RuntimeError("a bug")), batch=2)(noise(8))
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_memory_for_smaller_batches_is_found_where_several_are_inferred_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "_keeps_nothing", lambda _: True)
+    network, frames = Watched(3), noise(10)
+    wanted = expected(network, frames)
+    predictor = Predictor(network, batch=8)
+    close(predictor(frames), wanted)
+    assert predictor.batch == 2
+    assert predictor.n_inferred == 10
 
 
 def test_what_fills_a_batch_up_is_told_of_nobody() -> None:
