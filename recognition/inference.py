@@ -1,7 +1,8 @@
 """Decoded LR frames to predictions: they go up to the device small, are enlarged there, and are told apart in full
 batches.
 
-A codec that skips blocks repeats frames exactly; of frames in a row that are the same, one is inferred. A prediction
+A codec that skips blocks repeats frames exactly; of frames in a row that are the same, one is inferred. On a CPU, each
+thread infers a batch of its own, unless layers of the network might keep something between calls. A prediction
 depends on its frame alone, up to the order of summation in the library that a batch size chooses: between batch sizes,
 predictions agree to `TOLERANCE`, and where batches are always full, to the last bit.
 """
