@@ -137,7 +137,8 @@ def log_ticks(low: float, high: float, *, most: int = 100) -> list[float]:
     if len(ticks) < _FEWEST_TICKS:
         few = min(max(_FEWEST_TICKS, most), _MOST_EVEN_TICKS)
         even = np.asarray(MaxNLocator(few, steps=[1, 2, 5, 10]).tick_values(low, high)).tolist()
-        ticks = [tick for tick in even if low <= tick <= high]
+        inside = [tick for tick in even if low <= tick <= high]
+        ticks = inside[:: max(1, -(-len(inside) // max(_FEWEST_TICKS, most)))]
     return ticks
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -65,6 +65,7 @@ def test_a_family_looks_the_same_whatever_is_drawn_with_it() -> None:
 
 
 @given(st.floats(1e-4, 1e3), st.floats(1.05, 1e5), st.integers(3, 12))
+@example(0.15625, 1.5, 3)
 def test_ticks_are_round_inside_and_no_more_than_asked(low: float, ratio: float, most: int) -> None:
     high = low * ratio
     ticks = log_ticks(low, high, most=most)
