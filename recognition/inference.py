@@ -34,7 +34,7 @@ TOLERANCE = {"fp32": 1e-5, "tf32": 5e-3, "bf16": 2e-2}
 
 BATCH = {"cpu": 8, "cuda": 512}
 """Layers of 8 frames fit into memory that malloc reuses; those of more are given back to the system, and cleared again.
-An H200 reads 512 at once within 2 % as fast as 2048, 128 by a third (fp32) or an eighth (bf16) more slowly."""
+An H200 reads 512 at once within 2 % as fast as 2048, 128 by a third (fp32) or a seventh (bf16) more slowly."""
 
 _WAITING_FRAMES = 4096  # decoded ahead, at most: 38 MB of HR frames
 
