@@ -1,11 +1,14 @@
 """Where jobs run: in this process, or in worker processes of their own."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing.context import SpawnContext, SpawnProcess
+from threading import Lock
+from types import ModuleType
 from typing import TypeVar
 
 from codecsim.errors import CodecsimError
@@ -33,7 +36,8 @@ def run(
 
     Parameters
     ----------
-    function : must be importable by name; runs in a spawned process when `workers` exceeds 1
+    function : must be importable by name, from elsewhere than the caller's script, which no worker imports; runs in a
+        spawned process when `workers` exceeds 1
     tasks : taken a few at a time, so that any number of them needs little memory
     workers : processes; 1 runs everything here
 
@@ -53,7 +57,7 @@ def _run_processes(
     function: Callable[[Task], Outcome], tasks: Iterator[Task], workers: int
 ) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
     retries: list[tuple[Task, int]] = []
-    context = get_context("spawn")
+    context = _Context()
     with _one_blas_thread():
         while True:
             lifeline, held = context.Pipe(duplex=False)
@@ -102,6 +106,27 @@ def _run_processes(
                     yield task, WorkerDied("its worker process died twice; see the system's log for why")
                 else:
                     retries.append((task, tries))
+
+
+class _Worker(SpawnProcess):
+    """A process that does not run the caller's script again: without a guard in it, that would begin all anew."""
+
+    def start(self) -> None:
+        """As any process; what is started thinks that there was no script."""
+        with _MAIN:
+            script = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = script
+
+
+_MAIN = Lock()
+
+
+class _Context(SpawnContext):
+    Process = _Worker
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from codecsim.errors import StoreError
 from codecsim.executors import WorkerDied, run
+from tests.pipelines.command import environment
 
 
 def square(number: int) -> int:
@@ -56,3 +59,22 @@ def test_a_task_that_kills_its_worker_twice_is_given_up_alone() -> None:
     outcomes = dict(run(always_die_at_two, range(5), workers=2))
     assert isinstance(outcomes.pop(2), WorkerDied)
     assert outcomes == {0: 0, 1: 1, 3: 3, 4: 4}
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import codecsim\n"
+        "report = codecsim.sweep('demo', out='sweep.h5', scales=[4], qp=[24, 30], workers=2)\n"
+        "print(report.n_new, report.failures)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment(), check=True, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("6 ()\n", "")
+
+
+def test_the_script_is_there_again_after_workers_were_started() -> None:
+    script = sys.modules["__main__"]
+    assert dict(run(square, range(4), workers=2)) == {0: 0, 1: 1, 2: 4, 3: 9}
+    assert sys.modules["__main__"] is script
