@@ -52,7 +52,8 @@ class Decoders:
         self._executor.shutdown(cancel_futures=True)
 
     def in_order(self, tasks: Iterable[Callable[[DecoderProcess], Given]]) -> Generator[Given, None, None]:
-        """What tasks give, one after another; as many as there are processes are under way, the next one included.
+        """What tasks give, one after another; twice as many as there are processes are under way, or wait for one of
+        these, so that none is idle until what it decoded is taken. The next one is among them.
 
         A task that fails raises its error in its turn, as soon as those under way beside it have ended.
 
@@ -65,7 +66,7 @@ class Decoders:
         try:
             for task in tasks:
                 under_way.append(self._begun(task))
-                if len(under_way) == self._number:
+                if len(under_way) == 2 * self._number:
                     yield _given(under_way.popleft())
             while under_way:
                 yield _given(under_way.popleft())

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,28 +21,18 @@ from codecsim.channel import INTACT, Channel
 from codecsim.corpus import Corpus
 from codecsim.decoders import Decoders
 from codecsim.errors import UsageError
-from codecsim.executors import available_cores
 from codecsim.grid import Job
 from codecsim.interrupts import end_if_asked
 from codecsim.simulator import Follow
 from codecsim.sources.assembly import Progress, untold
 from codecsim.store.records import Series, write_predictions
 from pipelines.earlier import Earlier, Identity, Mark
+from pipelines.feeding import FEEDING, Feeding
 from pipelines.networks import Network
 from pipelines.readings import NO_SEED, TRUTH, UNCODED
 from pipelines.showing import Asked, Files, Showing, Shown, shown_in_groups
 from recognition.devices import Precision, arithmetic, get_device
-from recognition.inference import BATCH, Predictor
-
-EVERY = {"cpu": 25, "cuda": 1}
-"""Every so many frames are shown to networks, unless one says otherwise: on the CPU, one a second of most footage."""
-
-_GROUP_FRAMES = {"cpu": 2 * BATCH["cpu"] * available_cores(), "cuda": 4096}
-"""Frames that are told while as many are decoded: several batches, so that nobody need wait between them."""
-
-_N_DECODERS = {"cpu": 1, "cuda": 8}
-"""Processes that decode. One decodes 50 000 frames of 24×24 a second, hundreds of times what a network on a CPU reads,
-and less than one on a GPU may."""
+from recognition.inference import Predictor, PredictorOf
 
 _SAVE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
@@ -62,6 +52,8 @@ class Evaluation:
     channels : through which streams are sent, besides being read whole
     force : ask again what was asked before
     progress : told how many streams are read
+    feeding : how networks are given frames; None for what suits the device
+    predictor_of : what applies them
 
     Attributes
     ----------
@@ -87,24 +79,25 @@ class Evaluation:
         channels: Sequence[Channel] = (),
         force: bool = False,
         progress: Progress | None = None,
+        feeding: Feeding | None = None,
+        predictor_of: PredictorOf = Predictor,
     ) -> None:
         place = get_device(device)
-        kind = place.type
         with arithmetic(precision, place):
             pass  # what this device cannot do is told before any work
         self.n_read = self.n_reused = 0
         self.channels = tuple(dict.fromkeys(each for each in channels if each != INTACT))
         self._readers = [
-            _Reader(network, Predictor(network.network, device=device, precision=precision, pads=True))
+            _Reader(network, predictor_of(network.network, device=device, precision=precision, pads=True))
             for network in networks
         ]
         self._precision = precision
-        self._group_frames, self._n_decoders = _GROUP_FRAMES[kind], _N_DECODERS[kind]
+        self._feeding = feeding or FEEDING[place.type]
         self._progress = progress or untold
         self._pending: list[Series] = []
         self._earlier = Earlier.of(out)
         self._reused = {} if force else self._earlier.marks
-        self.every = self._earlier.every(every, default=EVERY[kind], force=force)
+        self.every = self._earlier.every(every, default=self._feeding.every, force=force)
 
     @property
     def n_inferred(self) -> int:
@@ -127,7 +120,7 @@ class Evaluation:
         networks = [reader.network for reader in self._readers]
         self._earlier.check(networks, every=self.every, is_replaced=lambda identity: self._replaces(identity, asked))
         files = Files()
-        with Decoders(self._n_decoders) as decoders, ThreadPoolExecutor(1, "codecsim-reading") as executor:
+        with Decoders(self._feeding.decoders) as decoders, ThreadPoolExecutor(1, "codecsim-reading") as executor:
             reading = executor.submit(self._read_all, asked, files, folder, decoders)
 
             def take(path: Path) -> None:
@@ -165,11 +158,16 @@ class Evaluation:
             n_shown += not lacking
             return bool(lacking)
 
-        groups = shown_in_groups(
-            asked, files, every=self.every, n_frames=self._group_frames, is_wanted=is_wanted, decoders=decoders
+        shown = shown_in_groups(
+            asked,
+            files,
+            every=self.every,
+            n_frames=self._feeding.group_frames,
+            is_wanted=is_wanted,
+            decoders=decoders,
         )
         try:
-            with ThreadPoolExecutor(1, "codecsim-showing") as executor:
+            with closing(shown) as groups, ThreadPoolExecutor(1, "codecsim-showing") as executor:
                 ahead = executor.submit(next, groups)
                 while (group := ahead.result()) and not files.are_stopped:
                     ahead = executor.submit(next, groups)

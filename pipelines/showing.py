@@ -5,11 +5,14 @@ Frames are fetched a file of streams at a time, in the order in which these are 
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +32,8 @@ from pipelines.readings import UNCODED
 Frames = npt.NDArray[np.uint8]
 
 _MOMENT_SECONDS = 0.2
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ IsWanted = Callable[[str, str, int, Channel], bool]
 
 def shown_in_groups(
     asked: Asked, files: Files, *, every: int, n_frames: int, is_wanted: IsWanted, decoders: Decoders
-) -> Iterator[list[Showing]]:
+) -> Generator[list[Showing], None, None]:
     """All that is asked for and wanted, in groups; then an empty one; errors below after that.
 
     Parameters
@@ -168,13 +173,44 @@ def shown_in_groups(
 
 
 def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders) -> Iterator[Showing | None]:
-    for track in asked.tracks:
-        wanted = [scale for scale in sorted({1, *asked.scales}) if is_wanted(track.name, UNCODED, scale, INTACT)]
-        if wanted:
-            decoders.start()
-            frames = _one_in(every, read_frames(track.corpus, track.name, track.digest))
-            for scale in wanted:
-                yield Shown(track.name, UNCODED, scale), frames if scale == 1 else downscale(frames, scale)
+    """Both as they come: what was never coded is unpacked while streams are decoded."""
+    wanted = [
+        (track, scales)
+        for track in asked.tracks
+        if (scales := [each for each in sorted({1, *asked.scales}) if is_wanted(track.name, UNCODED, each, INTACT)])
+    ]
+    if wanted:
+        decoders.start()
+    return _as_they_come(_uncoded(wanted, every), _decoded(asked, files, every, is_wanted, decoders))
+
+
+def _as_they_come(*sources: Iterator[Given]) -> Iterator[Given]:
+    """What iterators give; each has a thread of its own, in which it is one ahead."""
+    with ThreadPoolExecutor(len(sources), "codecsim-source") as executor:
+        ahead = {executor.submit(_next, each): each for each in sources}
+        while ahead:
+            for fetched in wait(ahead, return_when=FIRST_COMPLETED).done:
+                source, given = ahead.pop(fetched), fetched.result()
+                if given:
+                    ahead[executor.submit(_next, source)] = source
+                yield from given
+
+
+def _next(source: Iterator[Given]) -> list[Given]:
+    """What an iterator gives next; nothing at its end."""
+    return [*islice(source, 1)]
+
+
+def _uncoded(wanted: Iterable[tuple[Track, Sequence[int]]], every: int) -> Iterator[Showing]:
+    for track, scales in wanted:
+        frames = _one_in(every, read_frames(track.corpus, track.name, track.digest))
+        for scale in scales:
+            yield Shown(track.name, UNCODED, scale), frames if scale == 1 else downscale(frames, scale)
+
+
+def _decoded(
+    asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders
+) -> Iterator[Showing | None]:
     seen: set[tuple[str, str]] = set()
     for path in files:
         if path is None:
@@ -205,17 +241,18 @@ def _tasks(
 def _received(sweep: Sweep, row: int, channels: Sequence[Channel], every: int, decoder: DecoderProcess) -> _Received:
     """The frames of a stream as they come out of each of some channels, up to the first one where decoding fails."""
     sequence, key = (str(sweep.column(name)[row]) for name in ("sequence", "key"))
-    scale, n_bytes = int(sweep.column("scale")[row]), sweep.packet_table(row)["n_bytes"]
+    scale = int(sweep.column("scale")[row])
     showings: list[Showing] = []
     try:
         whole = stored_frames(sweep, row, decoder.decode)
         for channel in channels:
-            frames, n_concealed = whole, 0
-            is_lost = channel.lost_frames(n_bytes, key)
-            if is_lost.any():
-                received = received_frames(sweep, row, is_lost, decoder.receive)
-                frames, n_concealed = received.frames, int(received.is_concealed.sum())
-            n_damaged = int((frames != whole).any((1, 2)).sum())
+            frames, n_concealed, n_damaged = whole, 0, 0
+            if channel != INTACT:
+                is_lost = channel.lost_frames(sweep.packet_column(row, "n_bytes"), key)
+                if is_lost.any():
+                    received = received_frames(sweep, row, is_lost, decoder.receive)
+                    frames, n_concealed = received.frames, int(received.is_concealed.sum())
+                    n_damaged = int((frames != whole).any((1, 2)).sum())
             shown = Shown(sequence, key, scale, channel, n_concealed, n_damaged)
             showings.append((shown, _one_in(every, frames)))
     except CodecsimError as failure:

@@ -10,11 +10,12 @@ predictions agree to `TOLERANCE`, and where batches are always full, to the last
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from itertools import accumulate, groupby
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from recognition.resampling import enlarge, luma
 
 Frames = npt.NDArray[np.uint8]
 Predictions = npt.NDArray[np.float32]
+Begun = Callable[[], Predictions]
+"""Waits for predictions that a device is at work on, float32, shape=(N, K)."""
 
 TOLERANCE = {"fp32": 1e-5, "tf32": 5e-3, "bf16": 2e-2}
 """Largest difference of a prediction between batch sizes, for labels of the order of 1."""
@@ -77,6 +80,11 @@ class Predictor:
         """Frames that keep the device busy without a rest: a batch, or one for each thread."""
         return self.batch * (torch.get_num_threads() if self._is_reentrant else 1)
 
+    @property
+    def n_ahead(self) -> int:
+        """How often more may begin before one waits for predictions, so that the device has work meanwhile."""
+        return 1 if self._device.type == "cuda" else 0
+
     def __call__(self, frames: Frames) -> Predictions:
         """Predict from frames of one sequence.
 
@@ -109,10 +117,11 @@ class Predictor:
         """Predict from sequences that come now and then."""
         return Telling(self)
 
-    def tell(self, frames: Sequence[Frames]) -> Predictions:
-        """Predict from frames of any sizes, shape=(n, h, w) each, one after another in batches: float32, shape=(N, K).
+    def begin(self, frames: Sequence[Frames]) -> Begun:
+        """Predict from frames of any sizes, shape=(n, h, w) each, one after another in batches.
 
-        All of them go through the network, even those that repeat the one before.
+        All of them go through the network, even those that repeat the one before. A GPU may be at work when this
+        returns; it is waited for where one asks for predictions.
         """
         blocks = [np.concatenate(list(same)) for _, same in groupby(frames, key=lambda each: each.shape[1:])]
         n_frames = sum(map(len, blocks))
@@ -120,13 +129,13 @@ class Predictor:
         while True:
             batches = [_between(blocks, first, first + self.batch) for first in range(0, n_frames, self.batch)]
             try:
-                return self._told(batches)
+                return self._begun(batches)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)
 
-    def _told(self, batches: Sequence[Sequence[Frames]]) -> Predictions:
+    def _begun(self, batches: Sequence[Sequence[Frames]]) -> Begun:
         """Predictions of batches: on a CPU, of as many at once as torch may use threads, each on one of them."""
         if self._is_reentrant:
             with _TURN, _single_threaded() as n_threads:
@@ -134,7 +143,7 @@ class Predictor:
         else:
             with self._context():
                 parts = [self._infer(each) for each in batches]
-        return np.asarray(torch.cat(parts).float().cpu().numpy())
+        return _fetched_later(torch.cat(parts).float())
 
     def _infer(self, frames: Sequence[Frames]) -> Tensor:
         """Predictions of one batch."""
@@ -165,6 +174,13 @@ class Predictor:
             torch.cuda.empty_cache()
 
 
+class PredictorOf(Protocol):
+    """`Predictor`, or what makes one in another way."""
+
+    def __call__(self, network: nn.Module, *, device: str, precision: Precision, pads: bool) -> Predictor:
+        """As `Predictor`."""
+
+
 class Telling:
     """Takes sequences, and gives their predictions in the same order, as soon as batches are full.
 
@@ -175,6 +191,7 @@ class Telling:
         self._predictor = predictor
         self._waiting: deque[tuple[npt.NDArray[np.intp], int]] = deque()
         self._held: list[Frames] = []
+        self._begun: deque[Begun] = deque()
         self._told: Predictions | None = None
 
     def take(self, sequences: Iterable[Frames]) -> Iterator[Predictions]:
@@ -194,7 +211,8 @@ class Telling:
 
     def finish(self) -> Iterator[Predictions]:
         """No more sequences come: gives what is left."""
-        return self._finished(self._n_held)
+        yield from self._finished(self._n_held)
+        yield from self._given(0)
 
     @property
     def _n_held(self) -> int:
@@ -204,7 +222,13 @@ class Telling:
         """Tell of so many frames that are held; the sequences, from the first one on, of which all is told then."""
         if n_frames:
             now, self._held = _between(self._held, 0, n_frames), _between(self._held, n_frames, self._n_held)
-            told = self._predictor.tell(now)
+            self._begun.append(self._predictor.begin(now))
+        return self._given(self._predictor.n_ahead)
+
+    def _given(self, n_ahead: int) -> Iterator[Predictions]:
+        """Sequences of which all is told, when no more is left to the device than it is to have ahead."""
+        while len(self._begun) > n_ahead:
+            told = self._begun.popleft()()
             self._told = told if self._told is None else np.concatenate([self._told, told])
         while self._told is not None and self._waiting and len(self._told) >= self._waiting[0][1]:
             index, n_distinct = self._waiting.popleft()
@@ -226,6 +250,21 @@ def _between(frames: Sequence[Frames], start: int, stop: int) -> list[Frames]:
     firsts = accumulate(map(len, frames), initial=0)
     parts = (each[max(start - first, 0) : max(stop - first, 0)] for each, first in zip(frames, firsts, strict=False))
     return [part for part in parts if len(part)]
+
+
+def _fetched_later(told: Tensor) -> Begun:
+    """A tensor, copied from its device as soon as it is ready there."""
+    if told.device.type != "cuda":
+        return told.cpu().numpy
+    copied = told.to("cpu", non_blocking=True)
+    is_copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    is_copied.record(torch.cuda.current_stream(told.device))
+
+    def fetched() -> Predictions:
+        is_copied.synchronize()
+        return np.asarray(copied.numpy())
+
+    return fetched
 
 
 _TURN = threading.Lock()

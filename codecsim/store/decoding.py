@@ -64,7 +64,7 @@ def received_frames(sweep: Sweep, row: int, is_lost: npt.NDArray[np.bool_], rece
     """
     codec = str(sweep.column("codec")[row])
     width, height = (int(sweep.column(name)[row]) for name in ("width", "height"))
-    packets, pts = sweep.packets(row), sweep.packet_table(row)["pts"]
+    packets, pts = sweep.packets(row), sweep.packet_column(row, "pts")
     with _naming(sweep, row):
         return receive(packets, pts, is_lost, codec, width=width, height=height)
 

@@ -1,6 +1,7 @@
 """Sweep: the HDF5 file of streams, packets and ledgers, opened to read."""
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -129,9 +130,7 @@ class Sweep:
         return self._columns[name]
 
     def _decoded(self, name: str) -> npt.NDArray[Any]:
-        column = next((column for column in STREAM_COLUMNS if column.name == name), None)
-        if column is None:
-            raise UsageError(f"no column {name!r}; there are: {', '.join(column.name for column in STREAM_COLUMNS)}")
+        column = _column_of(name, STREAM_COLUMNS)
         return self._text(self._raw("streams", column), f"/streams/{name}")
 
     def _text(self, values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
@@ -193,22 +192,32 @@ class Sweep:
 
     def packet_table(self, row: int) -> Table:
         """Columns of /packets for one stream, in decoding order."""
-        first = int(self.column("first_packet")[row])
-        return self.packets_between(first, first + int(self.column("n_packets")[row]))
+        return self.packets_between(*self._packet_extent(row))
+
+    def packet_column(self, row: int, name: str) -> npt.NDArray[Any]:
+        """One column of /packets for one stream, in decoding order."""
+        column = _column_of(name, PACKET_COLUMNS)
+        return self._packet_columns([column], *self._packet_extent(row))[name]
 
     def packets_between(self, start: int, stop: int) -> Table:
         """Rows `start` (inclusive) to `stop` (exclusive) of /packets."""
+        return self._packet_columns(PACKET_COLUMNS, start, stop)
+
+    def _packet_extent(self, row: int) -> tuple[int, int]:
+        first = int(self.column("first_packet")[row])
+        return first, first + int(self.column("n_packets")[row])
+
+    def _packet_columns(self, columns: Iterable[Column], start: int, stop: int) -> Table:
         length = self.n_packets
         if not 0 <= start <= stop <= length:
             raise StoreError(f"{self.path}: packets {start} to {stop} lie outside the {length} that it holds")
         return {
-            column.name: self._read(self._datasets[f"packets/{column.name}"], slice(start, stop))
-            for column in PACKET_COLUMNS
+            column.name: self._read(self._datasets[f"packets/{column.name}"], slice(start, stop)) for column in columns
         }
 
     def packets(self, row: int) -> list[bytes]:
         """Elementary-stream bytes of each coded frame of one stream, in decoding order."""
-        sizes = self.packet_table(row)["n_bytes"].astype(np.int64)
+        sizes = self.packet_column(row, "n_bytes").astype(np.int64)
         data = self.bitstream(row)
         if (sizes < 0).any() or sizes.sum() != len(data):
             raise StoreError(
@@ -310,6 +319,14 @@ class Sweep:
             return np.asarray(dataset[rows])
         except DAMAGE as error:
             raise StoreError(f"{self.path}: {dataset.name} is damaged ({error})") from error
+
+
+def _column_of(name: str, columns: Sequence[Column]) -> Column:
+    """The column of this name; `UsageError` where there is none."""
+    for column in columns:
+        if column.name == name:
+            return column
+    raise UsageError(f"no column {name!r}; there are: {', '.join(column.name for column in columns)}")
 
 
 _VALUE_COLUMNS = {"qp": "qp_requested", "crf": "crf_requested", "bitrate": "bitrate_kbps_requested"}

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -14,14 +13,12 @@ import numpy as np
 import torch
 
 from codecsim import sweep as encode
-from codecsim.corpus import Corpus, CorpusWriter
-from codecsim.simulator import DEFAULT_QP
-from codecsim.sources.demo import unpack_demo
+from pipelines.bench.footage import FOOTAGE, SIDE, Footage, write_clips
 from pipelines.bench.infer import alone
 from pipelines.bench.memory import CAN_WATCH, watched
 from pipelines.bench.timing import alternated, spent
 from pipelines.bench.work import setting
-from pipelines.evaluation import EVERY, Evaluation
+from pipelines.evaluation import Evaluation
 from pipelines.networks import Network
 from pipelines.sweep import read_streams
 from recognition.devices import Precision, get_device
@@ -34,36 +31,8 @@ from recognition.training import weights_path
 
 _CORPUS = "demo"
 _METHOD = "joint-4"
-_SIDE = 24
 _READY_FRAMES = 32_768
 """Inputs of the bare network that lie ready, at most: 1.2 GB. It is given the same ones again."""
-
-
-@dataclass(frozen=True)
-class _Footage:
-    """What is encoded at one factor, and how much of it is shown.
-
-    Attributes
-    ----------
-    clips, n_frames : so many clips of so many frames, made of the demo; 0 for the demo as it is
-    qps : quantisation parameters
-    every : every so many frames are shown
-    workers : that encode; None for as many as there are cores
-    """
-
-    qps: Sequence[float]
-    every: int
-    clips: int = 0
-    n_frames: int = 0
-    workers: int | None = 1
-
-
-_FOOTAGE = {
-    "cpu": (_Footage(DEFAULT_QP, EVERY["cpu"]), _Footage((24,), 1, clips=6, n_frames=100)),
-    "cuda": (_Footage(DEFAULT_QP, EVERY["cuda"], clips=32, n_frames=300, workers=None),),
-}
-"""On the CPU, what `codecsim sweep` makes of the demo at one factor; and few streams of which every frame is shown, so
-that none is decoded in vain. For a GPU so much that the start of decoders, 0.3 s, hardly counts."""
 
 _SEQUENCES = (1, 20, 200, 600)
 """Few are encoded before a network has started; of 200 and of 600, some are encoded, decoded and recognised at once."""
@@ -78,7 +47,7 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
     with TemporaryDirectory() as name:
         folder = Path(name)
         for precision in precisions:
-            for footage in _FOOTAGE[place.type]:
+            for footage in FOOTAGE[place.type]:
                 yield from _speed(folder, rounds, footage, device=place, precision=precision, variant=variant)
         yield f"memory: {_memory(folder, variant)}"
 
@@ -86,7 +55,7 @@ def run_evaluate(*, rounds: int, device: str, precisions: Sequence[Precision], v
 def _speed(
     folder: Path,
     rounds: int,
-    footage: _Footage,
+    footage: Footage,
     *,
     device: torch.device,
     precision: Precision,
@@ -95,10 +64,10 @@ def _speed(
     corpus: str | Path = _CORPUS
     if footage.clips:
         corpus = folder / "clips.h5"
-        _repeated(corpus, footage.clips, footage.n_frames)
+        write_clips(corpus, footage.clips, footage.n_frames)
     network = ValenceCNN(variant=variant)
     reader = Network(get_method(_METHOD), 0, ("valence",), "0" * 64, 0.0, network)
-    grid: dict[str, Any] = {"scales": (96 // _SIDE,), "qp": footage.qps, "workers": footage.workers}
+    grid: dict[str, Any] = {"scales": (96 // SIDE,), "qp": footage.qps, "workers": footage.workers}
 
     def evaluation(out: Path) -> Evaluation:
         return Evaluation(out, [reader], every=footage.every, device=str(device), precision=precision, force=True)
@@ -112,7 +81,7 @@ def _speed(
     encode(corpus, out=out, **grid)
     first = read_streams(out, lambda scales: evaluation(out))
     counted = first.n_inferred
-    small = np.random.default_rng(0).integers(0, 256, (min(counted, _READY_FRAMES), _SIDE, _SIDE), np.uint8)
+    small = np.random.default_rng(0).integers(0, 256, (min(counted, _READY_FRAMES), SIDE, SIDE), np.uint8)
     ready = luma(enlarge(torch.from_numpy(small).to(device))).contiguous(memory_format=torch.channels_last)
     batches = [*islice(cycle(torch.split(ready, BATCH[device.type])), -(-counted // BATCH[device.type]))]
     taken = alternated(
@@ -145,7 +114,7 @@ def _memory(folder: Path, variant: Variant) -> str:
     save_model(weights_path(folder, _METHOD, 0), method.build(variant=variant), provenance | settings)
     for number in _SEQUENCES:
         corpus, out = folder / f"{number}.h5", folder / f"{number}-sweep.h5"
-        _repeated(corpus, number, _FRAMES_OF_EACH)
+        write_clips(corpus, number, _FRAMES_OF_EACH)
         command = [sys.executable, "-m", "pipelines.cli", "sweep", str(corpus), "--out", str(out), "--qp", "30"]
         grid = ["--scales", "4", "--workers", "1", "--no-plot"]
         networks = ["--methods", _METHOD, "--models", str(folder), "--every", "50", "--device", "cpu"]
@@ -154,20 +123,3 @@ def _memory(folder: Path, variant: Variant) -> str:
             return f"the sweep failed with status {status}"
         taken.append(f"{memory.pss / 1e6:.0f} MB (median {memory.median_pss / 1e6:.0f}) for {number}")
     return f"at most {', '.join(taken)} sequences of {_FRAMES_OF_EACH} frames"
-
-
-def _repeated(path: Path, number: int, n_frames: int) -> None:
-    """A corpus of one clip, again and again, each time of another person and a little to the right."""
-    demo = path.with_name("demo.h5")
-    if not demo.exists():
-        with CorpusWriter(demo) as writer:
-            unpack_demo(writer)
-    with Corpus(demo) as corpus:
-        name = corpus.sequences()[0].name
-        frames, said = (read(name)[:n_frames] for read in (corpus.frames, lambda of: corpus.labels(of, "valence")))
-    with CorpusWriter(path) as writer:
-        for index in range(number):
-            with writer.sequence(f"clip{index}", fps=25, subject=f"{index}", split="dev", source="demo") as sequence:
-                for at, frame in enumerate(np.roll(frames, index % 48, axis=2)):
-                    sequence.append(frame, pts_seconds=at / 25)
-                sequence.labels("valence", said)

@@ -129,3 +129,25 @@ def bench_evaluate(precisions: "tuple[Precision, ...]", device: str, **given: An
 
     for line in run_evaluate(device=device, precisions=precisions or precisions_of(get_device(device)), **given):
         say(line)
+
+
+@bench.command("feed")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Interleaved rounds; medians are reported."
+)
+@click.option(
+    "--rate",
+    "rates",
+    type=click.FloatRange(1),
+    multiple=True,
+    default=(33_200, 93_700),
+    show_default=True,
+    help="Frames a second that a device reads, as an H200 does in fp32 and in bf16; may be given more than once.",
+)
+def bench_feed(rounds: int, rates: tuple[float, ...]) -> None:
+    """Measure how fast a device that only takes its time is given the frames of a sweep."""
+    from pipelines.bench.feed import run_feed
+    from pipelines.console import say
+
+    for line in run_feed(rounds=rounds, rates=rates):
+        say(line)

@@ -1,4 +1,4 @@
-"""What several processes decode comes in order, an error in its turn, and no more is begun than there are processes."""
+"""What several processes decode comes in order, an error in its turn, and no more is begun than keeps them busy."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +76,22 @@ def test_no_more_are_begun_than_are_soon_wanted(decoders: Decoders) -> None:
 
     given = decoders.in_order(tasks())
     assert next(given) == 0
-    assert len(begun) == _NUMBER
+    assert len(begun) == 2 * _NUMBER
+
+
+def test_none_is_idle_while_what_they_decoded_is_not_taken(decoders: Decoders) -> None:
+    ended = []
+
+    def note(number: int, _: DecoderProcess) -> int:
+        ended.append(number)
+        return number
+
+    given = decoders.in_order(partial(note, number) for number in range(20))
+    assert next(given) == 0
+    deadline = time.monotonic() + _SECONDS
+    while len(ended) < 2 * _NUMBER and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(ended) == list(range(2 * _NUMBER))
 
 
 def test_an_error_comes_in_its_turn_and_others_can_be_asked_for_then(decoders: Decoders) -> None:

@@ -88,7 +88,10 @@ def test_any_parts_merge_to_the_same_rows(
         assert [sweep.name(row) for row in range(len(sweep))] == [f"{n}/x264/s{s}/qp{qp}" for n, s, qp, _ in expected]
         for row, (*_, data) in enumerate(expected):
             assert sweep.packets(row) == data
-            assert sweep.packet_table(row)["stream"].tolist() == [row] * len(data)
+            table = sweep.packet_table(row)
+            assert table["stream"].tolist() == [row] * len(data)
+            for name, values in table.items():
+                assert sweep.packet_column(row, name).tolist() == values.tolist()
         assert sweep.n_bytes == sum(len(each) for *_, data in jobs for each in data)
     assert not list(folder.glob("*.h5"))
 
@@ -145,6 +148,8 @@ def test_streams_are_found_by_row_key_and_name(small: Path) -> None:
             sweep.one("s3")
         with pytest.raises(UsageError, match="no column 'bppp'; there are: key, sequence, subject"):
             sweep.column("bppp")
+        with pytest.raises(UsageError, match="no column 'bytes'; there are: stream, pts, dts"):
+            sweep.packet_column(0, "bytes")
 
 
 def test_pandas_opens_it_in_one_line(small: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from codecsim.parts import parts_folder
 from codecsim.simulator import sweep as encode_sweep
 from codecsim.store import Sweep
 from codecsim.store.verify import verify
-from pipelines.evaluation import _N_DECODERS
+from pipelines.feeding import FEEDING
 from pipelines.readings import TRUTH
 from pipelines.sweep import Readers, evaluate, sweep
 from tests.codecsim.decoders import HANGS, TROUBLE, crash_on_losses_of_one, crash_on_one, hang_on_one
@@ -168,7 +169,7 @@ def test_an_interrupt_does_not_wait_for_a_stream_that_occupies_its_decoder(
     n_decoders: int, out: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = out.with_name("hangs")
-    monkeypatch.setitem(_N_DECODERS, "cpu", n_decoders)
+    monkeypatch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], decoders=n_decoders))
     monkeypatch.setenv(HANGS, str(hangs))
     struck = []
 

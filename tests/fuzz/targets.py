@@ -184,6 +184,7 @@ def _read_sweep(judge: Judge, path: Path) -> None:
         for row in range(min(len(sweep), 64)):
             for read_row in (sweep.name, sweep.packet_table, sweep.bitstream, sweep.packets):
                 judge(partial(read_row, row))
+            judge(partial(sweep.packet_column, row, "pts"))
         judge(lambda: sweep.find("anna/s3"))
         judge(lambda: sweep.one("anna/x264/s3/qp24"))
         judge(lambda: Readings(sweep))

@@ -1,6 +1,7 @@
 """What tests of evaluation share: the sweep, its readers, what a network tells alone, and one that breaks off."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from codecsim.channel import channel
+from pipelines.feeding import FEEDING
 from pipelines.sweep import Readers
 from recognition.inference import TOLERANCE, Predictor, Telling
 from recognition.methods import get_method
@@ -58,4 +60,4 @@ def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 
     monkeypatch.setattr(Telling, "_finished", finished)
     monkeypatch.setattr("pipelines.evaluation._SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 1})
+    monkeypatch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], group_frames=1))

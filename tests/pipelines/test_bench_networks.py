@@ -13,7 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.bench import evaluate, infer, timing, train, work
+from pipelines.bench.footage import FOOTAGE, Footage
 from recognition.devices import Precision, precisions_of
+from recognition.inference import BATCH
 from recognition.networks import SRFCN, VARIANTS, ValenceCNN
 from recognition.schedules import SCHEDULES
 from tests.pipelines.command import codecsim, refusal
@@ -85,8 +87,8 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(
     small_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "_CORPUS", small_corpus)
-    clips = evaluate._Footage((24, 36), 1, clips=2, n_frames=12, workers=None)
-    monkeypatch.setitem(evaluate._FOOTAGE, "cpu", (evaluate._Footage((30,), 15), clips))
+    clips = Footage((24, 36), 1, clips=2, n_frames=12, workers=None)
+    monkeypatch.setitem(FOOTAGE, "cpu", (Footage((30,), 15), clips))
     monkeypatch.setattr(evaluate, "_READY_FRAMES", 10)
     monkeypatch.setattr(evaluate, "_SEQUENCES", (1,))
     monkeypatch.setattr(evaluate, "_FRAMES_OF_EACH", 12)
@@ -101,6 +103,24 @@ def test_evaluate_says_its_rate_with_and_without_encoding_and_its_memory(
             rate = r"\d+ frames/s, \d\.\d\d × the bare network"
             assert re.fullmatch(rf"fp32, {what}: {rate}, which alone takes \d+% of the processor time", line)
     assert re.fullmatch(r"memory: at most \d{3,4} MB \(median \d{2,4}\) for 1 sequences of 12 frames", memory)
+
+
+def test_feed_says_how_fast_a_device_is_fed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices: one of 1 000 frames a second, which cannot read faster, and one that nobody could feed."""
+    monkeypatch.setitem(FOOTAGE, "cuda", (Footage((30, 40), 1, clips=4, n_frames=100),))
+    monkeypatch.setitem(BATCH, "cuda", 64)
+    given = ("--rounds", 1, "--rate", 1000, "--rate", 1e8)
+    machine, size, unbounded, slow, fast = codecsim("bench", "feed", *given, exit_code=0).stdout.splitlines()
+    assert re.fullmatch(r"machine: .*; [1-8] processes that decode", machine)
+    counted = re.fullmatch(r"(\d+) frames that differ, of 16 sequences and streams", size)
+    assert counted
+    assert 0.5 * 1600 < int(counted[1]) < 1600
+    spent = r"\d+\.\d s of processor time"
+    assert re.fullmatch(rf"a device that takes no time: \d+ frames/s, {spent}", unbounded)
+    for rate, line, most in (("1000", slow, 1.0), ("100000000", fast, 0.01)):
+        found = re.fullmatch(rf"a device of {rate} frames/s: \d+ frames/s, (\d\.\d\d) ×, {spent}", line)
+        assert found
+        assert float(found[1]) <= most
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "evaluate"])

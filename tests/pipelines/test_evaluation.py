@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,22 @@ import pytest
 import codecsim
 from codecsim.corpus import Corpus
 from codecsim.decode import decode
-from codecsim.decoders import Decoders
 from codecsim.errors import CodecError, SourceError, StoreError, UsageError
 from codecsim.grid import Job
-from codecsim.jobs import read_frames
 from codecsim.parts import parts_folder
 from codecsim.scaling import downscale
 from codecsim.store import Sweep
 from codecsim.store.merge import part_files
 from codecsim.store.verify import verify
 from pipelines.evaluation import Evaluation
+from pipelines.feeding import FEEDING
 from pipelines.networks import Network
 from pipelines.readings import UNCODED, Readings
-from pipelines.showing import Asked, Files, Showing, shown_in_groups
+from pipelines.showing import Showing
 from pipelines.sweep import Readers, evaluate, sweep
 from recognition.inference import BATCH, TOLERANCE, Predictor
 from tests.pipelines.evaluated import GRID, NAMES, PatienceError, assert_same, breaking, close, predictor, readers
-from tests.pipelines.readers import N_FRAMES, SMALL_3, SMALL_4, valence, write_corpus
+from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR, valence, write_corpus
 from tests.stored import predictions_in
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -208,7 +208,7 @@ def test_numbers_do_not_depend_on_groups(undisturbed: Path, corpus: Path, models
     out = tmp_path / "sweep.h5"
     codecsim.sweep(corpus, out=out, **GRID)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 5})
+        patch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], group_frames=5))
         evaluate(out, readers(models))
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
 
@@ -226,48 +226,11 @@ def test_batches_are_filled_across_streams_and_factors(
 
     monkeypatch.setattr(Predictor, "_infer", counted)
     monkeypatch.setattr(Network, "reads", lambda self, scale: True)
-    monkeypatch.setattr("pipelines.evaluation._GROUP_FRAMES", {"cpu": 5})
+    monkeypatch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], group_frames=5))
     evaluation = evaluate(out, readers(models, SMALL_3))
     assert evaluation.n_read == 3 * (3 + 4)
     assert sum(sizes) == evaluation.n_inferred > 64
     assert set(sizes[:-1]) == {BATCH["cpu"]}
-
-
-def showings(corpus: Path, out: Path, every: int) -> list[list[Showing]]:
-    """Groups of all frames of a sweep."""
-    with Sweep(out) as opened, Corpus(corpus) as tracks:
-        streams = zip(opened.column("sequence").tolist(), opened.column("key").tolist(), strict=True)
-        asked = Asked(tuple(tracks.sequences()), frozenset(streams), (3, 4))
-    files = Files()
-    files.put(out)
-    files.close()
-    with Decoders(2) as decoders:
-        groups = shown_in_groups(asked, files, every=every, n_frames=10, is_wanted=lambda *_: True, decoders=decoders)
-        return list(groups)
-
-
-@pytest.mark.parametrize("every", [1, 5, 100])
-def test_frames_that_wait_do_not_hold_others_in_memory(
-    undisturbed: Path, corpus: Path, every: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n_read = 0
-
-    def counted(*named: Any) -> npt.NDArray[np.uint8]:
-        nonlocal n_read
-        n_read += 1
-        return read_frames(*named)
-
-    monkeypatch.setattr("pipelines.showing.read_frames", counted)
-    groups = showings(corpus, undisturbed, every)
-    shown = [showing for group in groups for showing in group]
-    assert len(shown) == 3 * (1 + 2 + 4)
-    assert n_read == 3
-    assert groups[-1] == []
-    assert all(groups[:-1])
-    for _, frames in shown:
-        owner = frames if frames.base is None else frames.base
-        assert len(frames) == -(-N_FRAMES // every)
-        assert owner.nbytes == frames.nbytes
 
 
 def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
@@ -279,20 +242,21 @@ def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
         file["streams/decoded_sha256"][last] = b"0" * 64
     with pytest.raises(StoreError, match="cy_1/x264/s3/qp36 decodes to other frames"):
         evaluate(out, readers(models, SMALL_3, seeds=(1,)))
-    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1 + 2) - 1
+    assert sum(seed == 1 and key != UNCODED for _, key, *_, seed in predictions_in(out)) == 3 * 2 - 1
 
 
 def test_what_needs_no_decoder_is_told_where_none_can_be_started(
-    undisturbed: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise CodecError("no process can be started to decode in")
 
-    out = Path(shutil.copy(undisturbed, tmp_path / "sweep.h5"))
+    out = tmp_path / "sweep.h5"
+    codecsim.sweep(corpus, out=out, **GRID)
     monkeypatch.setattr("codecsim.decoder_process._Child", refuse)
+    assert evaluate(out, readers(models, SMALL_HR)).n_read == 3
     with pytest.raises(CodecError, match=r"sweep.h5: .*/x264/s3/qp24: no process can be started"):
-        evaluate(out, readers(models, SMALL_3, seeds=(1,)))
-    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1)
+        evaluate(out, readers(models, SMALL_3))
 
 
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:

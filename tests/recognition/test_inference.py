@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from codecsim.errors import UsageError
 from codecsim.scaling import downscale, upscale
 from recognition import inference
 from recognition.devices import Precision
-from recognition.inference import TOLERANCE, Predictor
+from recognition.inference import TOLERANCE, Begun, Predictor
 from recognition.networks import ValenceCNN
 from recognition.resampling import luma
 from tests.recognition.small import SmallNetwork
@@ -311,6 +311,50 @@ def test_sequences_are_told_of_as_soon_as_batches_are_full() -> None:
     assert list(telling.finish()) == []
     for found, frames in zip(told, parts, strict=True):
         close(found, expected(network, frames))
+
+
+class Deferred(Predictor):
+    """A device that works by itself, as a GPU does; notes when it is given work, and when it is waited for."""
+
+    def __init__(self, network: nn.Module, *, batch: int) -> None:
+        super().__init__(network, batch=batch)
+        self.events: list[str] = []
+
+    @property
+    def n_ahead(self) -> int:
+        return 1
+
+    def begin(self, frames: Sequence[np.ndarray]) -> Begun:
+        work, number = super().begin(frames), sum(event.startswith("begun") for event in self.events)
+        self.events.append(f"begun {number}")
+
+        def told() -> np.ndarray:
+            self.events.append(f"awaited {number}")
+            return work()
+
+        return told
+
+
+def test_a_device_that_works_by_itself_is_given_more_before_it_is_waited_for() -> None:
+    network, parts = Watched(), [noise(4), noise(8), noise(3), noise(6)]
+    predictor = Deferred(network, batch=4)
+    telling = predictor.telling()
+    told = [list(telling.take([frames])) for frames in parts]
+    assert [len(each) for each in told] == [0, 1, 0, 1]
+    assert predictor.events == ["begun 0", "begun 1", "awaited 0", "begun 2", "awaited 1"]
+    told.append(list(telling.finish()))
+    assert predictor.events[5:] == ["begun 3", "awaited 2", "awaited 3"]
+    found = [predictions for each in told for predictions in each]
+    for predictions, frames in zip(found, parts, strict=True):
+        close(predictions, expected(network, frames))
+
+
+@pytest.mark.parametrize("batch", [1, 4, 1000])
+def test_a_stream_on_such_a_device_is_in_order_and_whole(batch: int) -> None:
+    network, sequences = Watched(), [noise(n, side) for n, side in ((3, 24), (9, 32), (1, 24), (5, 96))]
+    found = list(Deferred(network, batch=batch).stream(iter(sequences)))
+    for predictions, frames in zip(found, sequences, strict=True):
+        close(predictions, expected(network, frames))
 
 
 def test_a_stream_of_nothing_gives_nothing() -> None:
