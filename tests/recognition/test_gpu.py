@@ -67,6 +67,15 @@ def test_full_batches_give_the_same_to_the_last_bit() -> None:
     assert np.array_equal(whole, alone)
 
 
+def test_of_groups_that_are_all_under_way_each_is_told_its_own() -> None:
+    predictor = Predictor(network(), device="cuda", batch=32, pads=True)
+    groups = [FRAMES[first : first + 24] for first in range(0, len(FRAMES), 24)]
+    alone = [predictor(group) for group in groups]
+    begun = [predictor.begin([group]) for group in groups]
+    for given, wanted in zip(begun, alone, strict=True):
+        assert np.array_equal(given(), wanted)
+
+
 def test_memory_that_does_not_hold_a_batch_halves_it() -> None:
     wanted = told("fp32")
     predictor = Predictor(network(), device="cuda", batch=4096)
