@@ -104,13 +104,13 @@ class Curve:
 
     @property
     def family(self) -> str:
-        """The method without its factor: ``joint`` of ``joint-3``; but ``joint-oa`` at s = 4 is not ``joint-oa-4``."""
-        return _family(self.method, self.s)
+        """The method without its factor."""
+        return family_of(self.method, self.s)
 
     @property
     def anchor_family(self) -> str:
         """The anchor without its factor."""
-        return _family(self.anchor, self.s)
+        return family_of(self.anchor, self.s)
 
     @property
     def saturates_at(self) -> float | None:
@@ -150,6 +150,7 @@ _SINGLE = frozenset(family.name for family in FAMILIES if family.trained_on)
 """Methods for any factor, or for HR: whoever trains one for a factor alone gives it that name and the factor."""
 
 
-def _family(method: str, s: int) -> str:
+def family_of(method: str, s: int) -> str:
+    """A method at s without its factor: ``joint`` of ``joint-3``; but ``joint-oa`` at s = 4 is not ``joint-oa-4``."""
     stem = method.removesuffix(f"-{s}")
     return method if stem in _SINGLE else stem

@@ -1,6 +1,7 @@
 """Face strips: what is left of a face at each factor and QP, and what each method reads in it."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from matplotlib.lines import Line2D
 
 from codecsim.corpus import HR_SIDE
 from codecsim.errors import UsageError
+from pipelines.curve import family_of
 from pipelines.figures.style import DPI, STYLE, checked_target, legend_columns, method_styles, picture, save, scale_name
 
 _FACE_INCHES = 3 * HR_SIDE / DPI  # every pixel of a face is 3×3 of the picture
@@ -61,8 +63,13 @@ class Strip:
 
     @property
     def families(self) -> dict[str, Sequence[float]]:
-        """Predictions by the family of the method: ``joint`` of ``joint-3``."""
-        return {method.removesuffix(f"-{self.s}"): read for method, read in self.predictions.items()}
+        """Predictions by the family of the method: ``joint`` of ``joint-3``; by the method where two are of one."""
+        families = {method: family_of(method, self.s) for method in self.predictions}
+        shared = {family for family, number in Counter(families.values()).items() if number > 1}
+        return {
+            method if families[method] in shared else families[method]: read
+            for method, read in self.predictions.items()
+        }
 
 
 def plot_strips(shown: Sequence[Strip], target: str | Path) -> list[Path]:

@@ -38,6 +38,16 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
+def test_no_method_takes_the_line_of_another() -> None:
+    """A method for any factor, and one that was trained for this factor alone, beside the paper's."""
+    one, other = (0.1, 0.2, 0.3, 0.4), (0.5, 0.6, 0.7, 0.8)
+    read = {"joint-oa": one, "joint-oa-4": other, "mynet:oa": one, "mynet:oa-4": other, "mynet:lr-4": one}
+    shown = Strip(4, TITLES, FRAMES, read)
+    families = {"joint-oa": one, "joint-oa-4": other, "mynet:oa": one, "mynet:oa-4": other, "mynet:lr": one}
+    assert shown.families == families
+    assert sorted(legend_of(drawn(shown))) == sorted(families)
+
+
 def test_every_frame_is_shown_once_in_its_place() -> None:
     figure = drawn(strip(3), strip(4))
     assert len(figure.axes) == 8
