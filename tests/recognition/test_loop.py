@@ -1,11 +1,8 @@
-"""The training loop: descent, the plateau schedule, taking up again, and what goes astray."""
+"""The training loop: descent, and what goes astray."""
 
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,81 +11,14 @@ from torch import Tensor, nn
 
 from codecsim.errors import TrainingError, UsageError
 from recognition import loop
-from recognition.data import Faces, hold_out, load_faces
+from recognition.data import Faces
 from recognition.devices import Precision
-from recognition.loop import Moment, State, fit
+from recognition.loop import State, fit
 from recognition.parallel import World
 from recognition.schedules import Phase
 from recognition.tasks import Batch, Recognition, Reconstruction
+from tests.recognition.looping import CPU, FREE, NAN, Slope, Two, equal, moved, trained
 from tests.recognition.small import SmallNetwork, phase
-
-CPU = torch.device("cpu")
-NAN = float("nan")
-FREE = phase(momentum=0.0, weight_decay=0.0)
-"""No momentum and no decay: what a step does can be counted on fingers."""
-
-
-class Slope:
-    """Every parameter has the gradient 1 at every step; the scores of the looks are given."""
-
-    divisible = True
-
-    def __init__(self, scores: Sequence[float] = (), losses: Callable[[int], float] = float) -> None:
-        self._scores = iter(scores)
-        self._losses = losses
-        self.steps: list[int] = []
-
-    def batch(self, step: int) -> Batch:
-        self.steps.append(step)
-        rows = torch.arange(4)
-        return Batch(rows, rows, (0, 0), torch.tensor(len(rows)))
-
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        offset = self._losses(self.steps[-1])
-        total = sum((each - each.detach()).sum() for each in network.parameters()) + torch.tensor(offset)
-        return total * len(batch) / int(batch.n_labelled)
-
-    def check(self, network: nn.Module) -> dict[str, float]:
-        return {"score": next(self._scores, 0.0)}
-
-
-class Two(nn.Module):
-    """Two layers whose weights are one number each, all 0 at first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(1, 1)
-        self.last = nn.Linear(1, 1)
-        for each in self.parameters():
-            nn.init.zeros_(each)
-
-    def where(self) -> dict[str, float]:
-        return {name: round(float(value.detach()), 9) for name, value in self.named_parameters()}
-
-
-def moved(network: Two) -> float:
-    return -network.where()["first.weight"]
-
-
-@pytest.fixture(scope="module")
-def parts(corpus: Path) -> tuple[Faces, Faces]:
-    return hold_out(load_faces(corpus, split="train", labels=("valence",), device=CPU))
-
-
-def recognition(parts: tuple[Faces, Faces], chosen: Phase, **changes: Any) -> Recognition:
-    return Recognition(*parts, **{"factors": (3,), "loss": "mse", "phase": chosen, "seed": 0, **changes})
-
-
-def trained(parts: tuple[Faces, Faces], chosen: Phase, **changes: Any) -> tuple[State, SmallNetwork]:
-    """The small network after a training from the same start."""
-    torch.manual_seed(1)
-    network = SmallNetwork(1)
-    return fit(network, recognition(parts, chosen), phase=chosen, seed=0, device=CPU, **changes), network
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
-
 
 # Descent -------------------------------------------------------------------------------------------------------------
 
@@ -184,137 +114,6 @@ def test_what_is_dropped_depends_on_seed_and_step_alone() -> None:
         fit(Two(), Drawing(), phase=phase(iterations=4), seed=seed, device=CPU)
     assert drawn[0] == drawn[1]
     assert len({*drawn[0], *drawn[2]}) == 8
-
-
-# Looks ---------------------------------------------------------------------------------------------------------------
-
-
-def test_rates_drop_after_looks_without_a_better_one_and_another_drop_ends_it() -> None:
-    chosen = replace(FREE, iterations=100, check_every=1, patience=2, drops=2, learning_rate=1.0)
-    network, task = Two(), Slope([1.0, 0.5, 0.5, 0.6, 0.5, 0.9, 1.0])
-    state = fit(network, task, phase=chosen, seed=0, device=CPU)
-    rates = [row["learning_rate"] for row in state.history]
-    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert task.steps == list(range(7))
-    assert (state.step, state.drops, state.done, state.best) == (7, 3, True, 1.0)
-    assert float(state.network["first.weight"]) == pytest.approx(-3.22, abs=1e-6)
-    assert moved(network) == pytest.approx(1)
-
-
-def test_a_better_look_is_waited_for_anew() -> None:
-    chosen = replace(FREE, iterations=8, check_every=1, patience=2, learning_rate=1.0)
-    network = Two()
-    state = fit(network, Slope([1, 0, 2, 0, 3, 0, 0, 4]), phase=chosen, seed=0, device=CPU)
-    assert [row["learning_rate"] for row in state.history] == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.1])
-    assert (state.best, state.drops, state.waited) == (4, 1, 0)
-    assert moved(network) == pytest.approx(7.1)
-
-
-def test_no_rate_drops_before_anything_is_learnt() -> None:
-    """A network that tells everybody the same, as at coarse factors for long, has nothing to refine yet."""
-    chosen = replace(FREE, iterations=9, check_every=1, patience=2, learnt=0.05, learning_rate=1.0)
-    state = fit(Two(), Slope([0.04, 0, 0, 0, 0.049, 0.05, 0.02, 0, 0]), phase=chosen, seed=0, device=CPU)
-    assert [row["learning_rate"] for row in state.history] == pytest.approx([1] * 8 + [0.1])
-    assert (state.best, state.drops, state.waited) == (0.05, 1, 1)
-
-
-@pytest.mark.parametrize(
-    "few", [{"iterations": 0}, {"batch": 0}, {"check_every": 0}, {"patience": 0}, {"check_frames": 1}]
-)
-def test_a_schedule_without_steps_or_looks_is_refused(few: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match=r"a schedule needs 1 iteration, .* and look to wait, and 2 frames"):
-        replace(FREE, **few)
-
-
-def test_the_last_look_comes_at_the_last_step() -> None:
-    chosen = replace(FREE, iterations=5, check_every=2)
-    state = fit(Two(), Slope(), phase=chosen, seed=0, device=CPU)
-    assert [row["step"] for row in state.history] == [2, 4, 5]
-    assert state.done
-
-
-def test_a_score_that_is_no_number_is_no_better_one() -> None:
-    chosen = replace(FREE, iterations=4, check_every=1, learning_rate=1.0)
-    network = Two()
-    state = fit(network, Slope([NAN, 0.2, NAN, 0.1]), phase=chosen, seed=0, device=CPU)
-    assert (state.best, moved(network)) == (0.2, 2)
-    network = Two()
-    state = fit(network, Slope([NAN] * 4), phase=chosen, seed=0, device=CPU)
-    assert (state.waited, moved(network)) == (0, 1)
-
-
-def test_a_row_tells_of_its_look_and_of_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter(range(0, 100, 4))
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    chosen = replace(FREE, iterations=4, learning_rate=0.5)
-    moments: list[Moment] = []
-    state = fit(Two(), Slope([0.3, 0.4], float), phase=chosen, seed=0, device=CPU, report=moments.append)
-    first, second = state.history
-    assert (first["step"], first["loss"], first["score"], first["learning_rate"]) == (2, 0.5, 0.3, 0.5)
-    assert (second["step"], second["loss"], second["score"]) == (4, 2.5, 0.4)
-    assert [(each.step, each.of, each.loss, each.score) for each in moments] == [(2, 4, 0.5, 0.3), (4, 4, 2.5, 0.4)]
-    assert [(row["seconds"], row["frames_per_second"]) for row in state.history] == [(4, 2)] * 2
-    assert [(each.frames_per_second, each.seconds_left) for each in moments] == [(2, 4), (2, 0)]
-
-
-# Taking up again -----------------------------------------------------------------------------------------------------
-
-
-def untimed(state: State) -> list[dict[str, float]]:
-    """The history without what a clock says."""
-    return [
-        {name: value for name, value in row.items() if name not in ("seconds", "frames_per_second")}
-        for row in state.history
-    ]
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_training_goes_on_from_any_look_to_the_same_bits(parts: tuple[Faces, Faces], precision: Precision) -> None:
-    chosen = phase(iterations=12, learning_rate=0.1, patience=1)
-    kept: list[State] = []
-    whole, network = trained(parts, chosen, precision=precision, keep=lambda state: kept.append(deepcopy(state)))
-    assert whole.drops
-    assert [each.step for each in kept] == [row["step"] for row in whole.history]
-    for state in kept:
-        torch.manual_seed(99)
-        other = SmallNetwork(1)
-        done = fit(
-            other,
-            recognition(parts, chosen),
-            phase=chosen,
-            seed=0,
-            device=CPU,
-            precision=precision,
-            state=deepcopy(state),
-        )
-        assert equal(other.state_dict(), network.state_dict())
-        assert equal(done.network, whole.network)
-        assert untimed(done) == untimed(whole)
-
-
-def test_what_is_kept_holds_the_weights_of_its_look() -> None:
-    seen: list[float] = []
-    chosen = replace(FREE, iterations=6, learning_rate=1.0)
-    states: list[State] = []
-    fit(
-        Two(),
-        Slope([3, 2, 1]),
-        phase=chosen,
-        seed=0,
-        device=CPU,
-        keep=lambda state: (states.append(replace(state)), seen.append(float(state.network["first.weight"]))),
-    )
-    assert seen == [-2, -4, -6]
-    assert [float(each.network["first.weight"]) for each in states] == [-2, -4, -6]
-    assert [float(each.best_network["first.weight"]) for each in states] == [-2, -2, -2]
-
-
-def test_what_is_kept_is_not_moved_by_the_steps_after_it() -> None:
-    chosen = replace(FREE, iterations=4, learning_rate=1.0, momentum=0.5)
-    states: list[State] = []
-    fit(Two(), Slope(), phase=chosen, seed=0, device=CPU, keep=lambda state: states.append(replace(state)))
-    assert [float(each.momentum["first.weight"]) for each in states] == [1.5, 1.875]
-    assert [float(each.network["first.weight"]) for each in states] == [-2.5, -6.125]
 
 
 # What goes astray ----------------------------------------------------------------------------------------------------
