@@ -1,15 +1,16 @@
 """Where jobs run: in this process, or in worker processes of their own."""
 
 import os
-import sys
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain, islice
+from multiprocessing import get_context, spawn
 from multiprocessing.context import SpawnContext, SpawnProcess
-from threading import Lock
-from types import ModuleType
-from typing import TypeVar
+from threading import Lock, get_ident
+from typing import Any, TypeVar
 
 from codecsim.errors import CodecsimError
 from codecsim.processes import ONE_BLAS_THREAD, end_with, no_interrupt
@@ -36,8 +37,8 @@ def run(
 
     Parameters
     ----------
-    function : must be importable by name, from elsewhere than the caller's script, which no worker imports; runs in a
-        spawned process when `workers` exceeds 1
+    function : must be importable by name; runs in a spawned process when `workers` exceeds 1. Workers do not import
+        the caller's script, unless the function or the first task is of it: then it needs a guard
     tasks : taken a few at a time, so that any number of them needs little memory
     workers : processes; 1 runs everything here
 
@@ -57,7 +58,9 @@ def _run_processes(
     function: Callable[[Task], Outcome], tasks: Iterator[Task], workers: int
 ) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
     retries: list[tuple[Task, int]] = []
-    context = _Context()
+    first = list(islice(tasks, 1))
+    context = get_context("spawn") if b"__main__" in pickle.dumps((function, first)) else _Context()
+    tasks = chain(first, tasks)
     with _one_blas_thread():
         while True:
             lifeline, held = context.Pipe(duplex=False)
@@ -112,21 +115,33 @@ class _Worker(SpawnProcess):
     """A process that does not run the caller's script again: without a guard in it, that would begin all anew."""
 
     def start(self) -> None:
-        """As any process; what is started thinks that there was no script."""
-        with _MAIN:
-            script = sys.modules["__main__"]
-            sys.modules["__main__"] = ModuleType("__main__")
-            try:
-                super().start()
-            finally:
-                sys.modules["__main__"] = script
-
-
-_MAIN = Lock()
+        """As any process, which is not told of the script, though."""
+        with _without_script():
+            super().start()
 
 
 class _Context(SpawnContext):
     Process = _Worker
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Let the processes that this thread starts know of no script."""
+    with _PREPARING:
+        thread, tell = get_ident(), spawn.get_preparation_data
+
+        def told(name: str) -> dict[str, Any]:
+            data = tell(name)
+            return {key: data[key] for key in data if get_ident() != thread or not key.startswith("init_main")}
+
+        spawn.get_preparation_data = told
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = tell
+
+
+_PREPARING = Lock()
 
 
 @contextmanager

@@ -98,8 +98,8 @@ def sweep(
     """Encode every sequence at every operating point, decode it again, and keep everything in one HDF5 file.
 
     What `out` already holds is not done again. A run that was cut off is taken up where it stopped: the first Ctrl-C
-    ends it after the jobs in hand, which `out` holds then, the second one at once. Workers are spawned: a script that
-    asks for more than one must stand behind ``if __name__ == "__main__":``.
+    ends it after the jobs in hand, which `out` holds then, the second one at once. Workers are spawned, and do not run
+    the caller's script.
 
     Parameters
     ----------

@@ -16,6 +16,9 @@ from pipelines.commands.plotting import plot
 from pipelines.commands.preparing import prepare
 from pipelines.commands.sweeping import evaluate, sweep
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal."""
+
 _LIBRARIES = {
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's products here are small, and a second thread only starves the codecs
     "OMP_WAIT_POLICY": "passive",  # torch's threads else spin while they wait, and starve whatever runs beside them
@@ -46,7 +49,7 @@ class _Group(click.Group):
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; the same command takes up where it stopped.", err=True)
-            ctx.exit(130)
+            ctx.exit(_INTERRUPTED)
 
 
 @click.group(
@@ -228,5 +231,19 @@ def evidence(corpus: Path, task: str, every: int, frontal_degrees: float | None)
     say(f"faces found in {n_found} of {n_frames} frames of all splits ({n_found / n_frames:.2%})")
 
 
+def run() -> None:
+    """The command as a program. After Ctrl-C it ends at once, whatever threads are in the middle of: Python would wait
+    for them, and for ever for one that waits for what another one held when Python took that for ended.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +180,9 @@ class Evaluation:
                 self._finish()
                 if not group:
                     next(groups, None)  # raises what ended them early
+        except BaseException:
+            self._settle()
+            raise
         finally:
             self._save(folder)
 
@@ -213,6 +216,12 @@ class Evaluation:
         """Keep what networks have not told yet of what they were shown."""
         for reader in self._readers:
             self._keep(reader.network, reader.finish())
+
+    def _settle(self) -> None:
+        """Keep what devices are at work on, as far as that can be had after an error."""
+        for reader in self._readers:
+            with suppress(Exception):
+                self._keep(reader.network, reader.settle())
 
     def _keep(self, network: Network, told: Iterable[tuple[Shown, Floats]]) -> None:
         for shown, predictions in told:
@@ -286,6 +295,10 @@ class _Reader:
     def finish(self) -> Iterator[tuple[Shown, Floats]]:
         """Gives what is left."""
         return self._of_waiting(self._telling.finish())
+
+    def settle(self) -> Iterator[tuple[Shown, Floats]]:
+        """Gives what its device is at work on."""
+        return self._of_waiting(self._telling.settle())
 
     def _of_waiting(self, told: Iterable[Floats]) -> Iterator[tuple[Shown, Floats]]:
         return ((self._waiting.popleft(), predictions) for predictions in told)

@@ -59,6 +59,9 @@ class Shown:
 Showing = tuple[Shown, Frames]
 """What frames are, and these, uint8, shape=(T, h, w): every so many of the sequence, from the first one on."""
 
+_Given = Showing | CodecsimError | None
+"""Frames; or what ended decoding; or nothing, for a moment."""
+
 _Received = tuple[list[Showing], CodecsimError | None]
 """What came out of a stream, and what ended it early."""
 
@@ -158,6 +161,9 @@ def shown_in_groups(
     failure: CodecsimError | None = None
     try:
         for showing in _shown(asked, files, every, is_wanted, decoders):
+            if isinstance(showing, CodecsimError):
+                failure = showing
+                continue
             if showing is not None:
                 group.append(showing)
             if group and (showing is None or sum(len(frames) for _, frames in group) >= n_frames):
@@ -172,8 +178,8 @@ def shown_in_groups(
         raise failure
 
 
-def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders) -> Iterator[Showing | None]:
-    """Both as they come: what was never coded is unpacked while streams are decoded."""
+def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders) -> Iterator[_Given]:
+    """Both as they come: what was never coded is unpacked while streams are decoded, and after one that fails, too."""
     wanted = [
         (track, scales)
         for track in asked.tracks
@@ -184,16 +190,20 @@ def _shown(asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders
     return _as_they_come(_uncoded(wanted, every), _decoded(asked, files, every, is_wanted, decoders))
 
 
-def _as_they_come(*sources: Iterator[Given]) -> Iterator[Given]:
-    """What iterators give; each has a thread of its own, in which it is one ahead."""
-    with ThreadPoolExecutor(len(sources), "codecsim-source") as executor:
-        ahead = {executor.submit(_next, each): each for each in sources}
-        while ahead:
-            for fetched in wait(ahead, return_when=FIRST_COMPLETED).done:
-                source, given = ahead.pop(fetched), fetched.result()
-                if given:
-                    ahead[executor.submit(_next, source)] = source
-                yield from given
+def _as_they_come(*sources: Generator[Given, None, None]) -> Iterator[Given]:
+    """What generators give; each has a thread of its own, in which it is one ahead. All are closed at the end."""
+    try:
+        with ThreadPoolExecutor(len(sources), "codecsim-source") as executor:
+            ahead = {executor.submit(_next, each): each for each in sources}
+            while ahead:
+                for fetched in wait(ahead, return_when=FIRST_COMPLETED).done:
+                    source, given = ahead.pop(fetched), fetched.result()
+                    if given:
+                        ahead[executor.submit(_next, source)] = source
+                    yield from given
+    finally:
+        for each in sources:
+            each.close()
 
 
 def _next(source: Iterator[Given]) -> list[Given]:
@@ -201,7 +211,7 @@ def _next(source: Iterator[Given]) -> list[Given]:
     return [*islice(source, 1)]
 
 
-def _uncoded(wanted: Iterable[tuple[Track, Sequence[int]]], every: int) -> Iterator[Showing]:
+def _uncoded(wanted: Iterable[tuple[Track, Sequence[int]]], every: int) -> Generator[_Given, None, None]:
     for track, scales in wanted:
         frames = _one_in(every, read_frames(track.corpus, track.name, track.digest))
         for scale in scales:
@@ -210,17 +220,23 @@ def _uncoded(wanted: Iterable[tuple[Track, Sequence[int]]], every: int) -> Itera
 
 def _decoded(
     asked: Asked, files: Files, every: int, is_wanted: IsWanted, decoders: Decoders
-) -> Iterator[Showing | None]:
+) -> Generator[_Given, None, None]:
+    """Frames of streams, up to the first one that fails, and then its error; None where no file came for a moment."""
     seen: set[tuple[str, str]] = set()
-    for path in files:
-        if path is None:
-            yield None
-            continue
-        with Sweep(path) as sweep, closing(decoders.in_order(_tasks(sweep, asked, every, is_wanted, seen))) as received:
-            for showings, failure in received:
-                yield from showings
-                if failure:
-                    raise failure
+    try:
+        for path in files:
+            if path is None:
+                yield None
+                continue
+            tasks = partial(_tasks, asked=asked, every=every, is_wanted=is_wanted, seen=seen)
+            with Sweep(path) as sweep, closing(decoders.in_order(tasks(sweep))) as received:
+                for showings, failure in received:
+                    yield from showings
+                    if failure:
+                        yield failure
+                        return
+    except CodecsimError as error:
+        yield error
 
 
 def _tasks(

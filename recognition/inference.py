@@ -212,7 +212,11 @@ class Telling:
     def finish(self) -> Iterator[Predictions]:
         """No more sequences come: gives what is left."""
         yield from self._finished(self._n_held)
-        yield from self._given(0)
+        yield from self.settle()
+
+    def settle(self) -> Iterator[Predictions]:
+        """Gives what the device is at work on, and begins nothing."""
+        return self._given(0)
 
     @property
     def _n_held(self) -> int:
@@ -228,7 +232,8 @@ class Telling:
     def _given(self, n_ahead: int) -> Iterator[Predictions]:
         """Sequences of which all is told, when no more is left to the device than it is to have ahead."""
         while len(self._begun) > n_ahead:
-            told = self._begun.popleft()()
+            told = self._begun[0]()
+            self._begun.popleft()  # not before it is told: after an error, nothing is taken for it
             self._told = told if self._told is None else np.concatenate([self._told, told])
         while self._told is not None and self._waiting and len(self._told) >= self._waiting[0][1]:
             index, n_distinct = self._waiting.popleft()
@@ -257,7 +262,7 @@ def _fetched_later(told: Tensor) -> Begun:
     if told.device.type != "cuda":
         return told.cpu().numpy
     copied = told.to("cpu", non_blocking=True)
-    is_copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    is_copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     is_copied.record(torch.cuda.current_stream(told.device))
 
     def fetched() -> Predictions:

@@ -31,7 +31,10 @@ def untold(what: str, done: int, total: int | None) -> None:
 
 
 class Recording(Protocol):
-    """Something that becomes sequences of a corpus on its own, here or in a worker: it must be picklable."""
+    """Something that becomes sequences of a corpus on its own, here or in a worker: it must be picklable.
+
+    Where its class is of a script, workers run this again, which needs ``if __name__ == "__main__":``.
+    """
 
     @property
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -74,7 +73,7 @@ class _Paced(Predictor):
     def __init__(self, network: nn.Module, *, rate: float, **given: Any) -> None:
         super().__init__(network, batch=BATCH["cuda"], **given)
         self._rate = rate
-        self._working = ThreadPoolExecutor(1, "codecsim-pacing")
+        self._busy_until = 0.0
 
     @property
     def at_once(self) -> int:
@@ -86,10 +85,11 @@ class _Paced(Predictor):
 
     def _begun(self, batches: Sequence[Sequence[Frames]]) -> Begun:
         told = np.zeros((sum(len(each) for batch in batches for each in batch), 1), np.float32)
-        working = self._working.submit(time.sleep, len(batches) * self.batch / self._rate)
+        self._busy_until = max(self._busy_until, time.monotonic()) + len(batches) * self.batch / self._rate
+        until = self._busy_until
 
         def worked() -> Predictions:
-            working.result()
+            time.sleep(max(0.0, until - time.monotonic()))
             return told
 
         return worked

@@ -39,7 +39,7 @@ FOOTAGE = {
     "cuda": (Footage(DEFAULT_QP, FEEDING["cuda"].every, clips=96, n_frames=300, workers=None),),
 }
 """On the CPU, what `codecsim sweep` makes of the demo at one factor; and few streams of which every frame is shown, so
-that none is decoded in vain. For a GPU so much that what comes before and after, 0.6 s, hardly counts."""
+that none is decoded in vain. For a GPU so much that what comes before and after, 0.7 s, hardly counts."""
 
 
 def write_clips(path: Path, number: int, n_frames: int) -> None:

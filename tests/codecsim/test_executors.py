@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
 
 from codecsim.errors import StoreError
-from codecsim.executors import WorkerDied, run
+from codecsim.executors import WorkerDied, _without_script, run
 from tests.pipelines.command import environment
 
 
@@ -74,7 +76,26 @@ def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("6 ()\n", "")
 
 
-def test_the_script_is_there_again_after_workers_were_started() -> None:
-    script = sys.modules["__main__"]
-    assert dict(run(square, range(4), workers=2)) == {0: 0, 1: 1, 2: 4, 3: 9}
-    assert sys.modules["__main__"] is script
+def test_what_a_guarded_script_defines_goes_to_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from codecsim.executors import run\n"
+        "class Number(int):\n"
+        "    pass\n"
+        "if __name__ == '__main__':\n"
+        "    print(sorted(outcome for _, outcome in run(abs, [Number(-2), Number(1)], workers=2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment(), check=True)
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
+
+
+def test_what_other_threads_start_knows_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/script.py", raising=False)
+    known = spawn.get_preparation_data("one")
+    assert any(name.startswith("init_main") for name in known)
+    with _without_script():
+        assert not any(name.startswith("init_main") for name in spawn.get_preparation_data("one"))
+        with ThreadPoolExecutor(1) as executor:
+            assert executor.submit(spawn.get_preparation_data, "one").result() == known
+    assert spawn.get_preparation_data("one") == known

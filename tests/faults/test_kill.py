@@ -344,3 +344,13 @@ def test_leftovers_of_dead_processes_are_removed(
     said = program("sweep", undisturbed.corpus, "--out", out, *GRID, exit_code=0)
     assert counts(said) == (0, _N_JOBS)
     assert names(tmp_path) == sorted([f".other.h5.{dead.pid}.tmp", f".sweep.h5.{os.getpid()}.tmp", "sweep.h5"])
+
+
+def test_an_interrupted_program_does_not_wait_for_threads() -> None:
+    """Python would: for ever, where one waits for what another one held when it was taken for ended."""
+    code = (
+        "import threading, time; from pipelines import cli; cli.main = lambda: exit(130); "
+        "threading.Thread(target=time.sleep, args=(600,)).start(); print('told'); cli.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")

@@ -1,6 +1,6 @@
 """What tests of evaluation share: the sweep, its readers, what a network tells alone, and one that breaks off."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from codecsim.channel import channel
+from pipelines.evaluation import Evaluation
 from pipelines.feeding import FEEDING
 from pipelines.sweep import Readers
-from recognition.inference import TOLERANCE, Predictor, Telling
+from recognition.inference import TOLERANCE, Predictor
 from recognition.methods import get_method
 from recognition.models import load_model
 from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR
@@ -49,15 +50,15 @@ class PatienceError(Exception):
 
 def breaking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Let inference end with an error after so many streams, and let every stream be kept as soon as it is read."""
-    whole, left = Telling._finished, [after]
+    keep, left = Evaluation._keep, [after]
 
-    def finished(self: Telling, n_frames: int) -> Iterator[npt.NDArray[np.float32]]:
-        for told in whole(self, n_frames):
+    def counted(told: Iterable[Any]) -> Iterator[Any]:
+        for each in told:
             left[0] -= 1
             if left[0] < 0:
                 raise PatienceError("out of patience")
-            yield told
+            yield each
 
-    monkeypatch.setattr(Telling, "_finished", finished)
+    monkeypatch.setattr(Evaluation, "_keep", lambda self, network, told: keep(self, network, counted(told)))
     monkeypatch.setattr("pipelines.evaluation._SAVE_SECONDS", 0.0)
     monkeypatch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], group_frames=1))

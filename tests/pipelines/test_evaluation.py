@@ -33,7 +33,7 @@ from pipelines.showing import Showing
 from pipelines.sweep import Readers, evaluate, sweep
 from recognition.inference import BATCH, TOLERANCE, Predictor
 from tests.pipelines.evaluated import GRID, NAMES, PatienceError, assert_same, breaking, close, predictor, readers
-from tests.pipelines.readers import SMALL_3, SMALL_4, SMALL_HR, valence, write_corpus
+from tests.pipelines.readers import SMALL_3, SMALL_4, valence, write_corpus
 from tests.stored import predictions_in
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,6 +94,38 @@ def test_an_error_while_reading_ends_the_sweep_and_keeps_what_is_finished(
     assert evaluation.n_read + evaluation.n_reused == 27
     assert_same(predictions_in(out), predictions_in(undisturbed), atol=TOLERANCE["fp32"])
     assert verify(out) == []
+
+
+@pytest.mark.parametrize("turns", [(0, 4), (1, 4), (1, 5)])
+def test_what_devices_were_at_work_on_when_a_network_failed_is_kept(
+    undisturbed: Path, corpus: Path, models: Path, tmp_path: Path, turns: tuple[int, int]
+) -> None:
+    """A group is a sequence, and two networks take turns; after so many turns, one fails."""
+    (n_ahead, after), out = turns, tmp_path / "sweep.h5"
+    begin, n_begun = Predictor.begin, 0
+    codecsim.sweep(corpus, out=out, **GRID)
+
+    def failing(self: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> Any:
+        nonlocal n_begun
+        if n_begun == after:
+            raise PatienceError("out of patience")
+        n_begun += 1
+        return begin(self, frames)
+
+    asked = readers(models, SMALL_3, seeds=(0, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "begin", failing)
+        patch.setattr(Predictor, "n_ahead", n_ahead)
+        patch.setitem(BATCH, "cpu", 1)
+        patch.setitem(FEEDING, "cpu", replace(FEEDING["cpu"], group_frames=1))
+        with pytest.raises(PatienceError):
+            evaluate(out, asked)
+    again = evaluate(out, asked)
+    assert (again.n_reused, again.n_read) == (after, 2 * 3 * (1 + 1 + 2) - after)
+    told, alone = predictions_in(out), predictions_in(undisturbed)
+    shared = told.keys() & alone.keys()
+    assert len(shared) > 3 * (1 + 1 + 2)  # and what the corpus says
+    assert_same({each: told[each] for each in shared}, {each: alone[each] for each in shared}, atol=TOLERANCE["fp32"])
 
 
 def test_an_interrupt_stops_reading_and_keeps_what_was_read(corpus: Path, models: Path, tmp_path: Path) -> None:
@@ -242,21 +274,20 @@ def test_what_was_shown_before_a_stream_that_is_damaged_is_told(
         file["streams/decoded_sha256"][last] = b"0" * 64
     with pytest.raises(StoreError, match="cy_1/x264/s3/qp36 decodes to other frames"):
         evaluate(out, readers(models, SMALL_3, seeds=(1,)))
-    assert sum(seed == 1 and key != UNCODED for _, key, *_, seed in predictions_in(out)) == 3 * 2 - 1
+    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1 + 2) - 1
 
 
 def test_what_needs_no_decoder_is_told_where_none_can_be_started(
-    corpus: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise CodecError("no process can be started to decode in")
 
-    out = tmp_path / "sweep.h5"
-    codecsim.sweep(corpus, out=out, **GRID)
+    out = Path(shutil.copy(undisturbed, tmp_path / "sweep.h5"))
     monkeypatch.setattr("codecsim.decoder_process._Child", refuse)
-    assert evaluate(out, readers(models, SMALL_HR)).n_read == 3
     with pytest.raises(CodecError, match=r"sweep.h5: .*/x264/s3/qp24: no process can be started"):
-        evaluate(out, readers(models, SMALL_3))
+        evaluate(out, readers(models, SMALL_3, seeds=(1,)))
+    assert sum(seed == 1 for *_, seed in predictions_in(out)) == 3 * (1 + 1)
 
 
 def test_networks_of_a_gpu_are_not_there_without_one(tmp_path: Path) -> None:

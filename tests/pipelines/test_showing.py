@@ -4,6 +4,7 @@ other."""
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from codecsim.errors import StoreError
 from codecsim.jobs import read_frames
 from codecsim.store import Sweep
 from pipelines.readings import UNCODED
-from pipelines.showing import Asked, Files, Showing, shown_in_groups
+from pipelines.showing import Asked, Files, Showing, _as_they_come, shown_in_groups
 from tests.pipelines.readers import N_FRAMES
 
 _SECONDS = 20.0
@@ -51,6 +52,11 @@ def asked(undisturbed: Path, corpus: Path) -> Asked:
 
 def groups_of(asked: Asked, files: Files, decoders: Decoders, *, every: int = 1, n_frames: int = 1) -> Groups:
     return shown_in_groups(asked, files, every=every, n_frames=n_frames, is_wanted=lambda *_: True, decoders=decoders)
+
+
+def keep(groups: Groups, shown: list[Showing]) -> None:
+    for group in groups:
+        shown.extend(group)
 
 
 @pytest.mark.parametrize("every", [1, 5, 100])
@@ -123,15 +129,32 @@ def test_a_damaged_corpus_is_told_without_waiting_for_streams(
         return read_frames(corpus, name, digest)
 
     monkeypatch.setattr("pipelines.showing.read_frames", refuse)
-    groups, shown = groups_of(asked, Files(), decoders), []
-
-    def keep() -> None:
-        for group in groups:
-            shown.extend(group)
-
+    shown: list[Showing] = []
     with pytest.raises(StoreError, match=r"^damaged$"):
-        keep()
+        keep(groups_of(asked, Files(), decoders), shown)
     assert len(shown) == 2 * 3
+
+
+def test_what_was_never_coded_is_shown_after_a_stream_has_failed_too(
+    asked: Asked, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, has_failed = Files(), threading.Event()
+    files.put(Path("none.h5"))
+
+    def fail(path: Path) -> Sweep:
+        has_failed.set()
+        raise StoreError("damaged")
+
+    def awaited(*named: Any) -> npt.NDArray[np.uint8]:
+        assert has_failed.wait(_SECONDS)
+        return read_frames(*named)
+
+    monkeypatch.setattr("pipelines.showing.Sweep", fail)
+    monkeypatch.setattr("pipelines.showing.read_frames", awaited)
+    shown: list[Showing] = []
+    with pytest.raises(StoreError, match=r"^damaged$"):
+        keep(groups_of(asked, files, decoders, n_frames=1000), shown)
+    assert len(shown) == _N_UNCODED
 
 
 def test_no_thread_is_left_when_nobody_wants_more(asked: Asked, decoders: Decoders) -> None:
@@ -139,6 +162,25 @@ def test_no_thread_is_left_when_nobody_wants_more(asked: Asked, decoders: Decode
         assert next(groups)
         assert sources()
     assert not sources()
+
+
+def test_after_an_error_of_one_source_the_other_is_closed() -> None:
+    closed = []
+
+    def endless() -> Generator[int, None, None]:
+        try:
+            yield from count()
+        finally:
+            closed.append("endless")
+
+    def fails() -> Generator[int, None, None]:
+        yield -1
+        raise StoreError("damaged")
+
+    with pytest.raises(StoreError, match=r"^damaged$"):
+        for _ in _as_they_come(endless(), fails()):
+            pass
+    assert closed == ["endless"]
 
 
 def sources() -> list[threading.Thread]:

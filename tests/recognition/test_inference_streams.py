@@ -88,6 +88,26 @@ def test_a_device_that_works_by_itself_is_given_more_before_it_is_waited_for() -
         close(predictions, expected(network, frames))
 
 
+class Lost(Deferred):
+    """A device that loses the first group that it is given."""
+
+    def begin(self, frames: Sequence[np.ndarray]) -> Begun:
+        told, is_first = super().begin(frames), not self.events[1:]
+
+        def lost() -> np.ndarray:
+            raise RuntimeError("a device error")
+
+        return lost if is_first else told
+
+
+def test_nothing_is_told_for_what_a_device_has_lost() -> None:
+    telling = Lost(Watched(), batch=4).telling()
+    assert list(telling.take([noise(4)])) == []
+    for more in (lambda: telling.take([noise(4)]), telling.settle, telling.settle):
+        with pytest.raises(RuntimeError, match=r"^a device error$"):
+            list(more())
+
+
 @pytest.mark.parametrize("batch", [1, 4, 1000])
 def test_a_stream_on_such_a_device_is_in_order_and_whole(batch: int) -> None:
     network, sequences = Watched(), [noise(n, side) for n, side in ((3, 24), (9, 32), (1, 24), (5, 96))]
