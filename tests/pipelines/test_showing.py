@@ -3,7 +3,7 @@ other."""
 
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,18 @@ def asked(undisturbed: Path, corpus: Path) -> Asked:
 
 def groups_of(asked: Asked, files: Files, decoders: Decoders, *, every: int = 1, n_frames: int = 1) -> Groups:
     return shown_in_groups(asked, files, every=every, n_frames=n_frames, is_wanted=lambda *_: True, decoders=decoders)
+
+
+@contextmanager
+def patience() -> Iterator[Files]:
+    """Files of which none comes, but not for ever."""
+    files = Files()
+    timer = threading.Timer(_SECONDS, files.close)
+    timer.start()
+    try:
+        yield files
+    finally:
+        timer.cancel()
 
 
 def keep(groups: Groups, shown: list[Showing]) -> None:
@@ -106,15 +118,13 @@ def test_streams_are_shown_while_others_are_unpacked(
 def test_what_was_never_coded_is_shown_while_no_stream_is_there(
     asked: Asked, undisturbed: Path, decoders: Decoders
 ) -> None:
-    files, keys = Files(), []
-    patience = threading.Timer(_SECONDS, files.close)
-    patience.start()
-    for group in groups_of(asked, files, decoders):
-        keys += [shown.key for shown, _ in group]
-        if len(keys) == _N_UNCODED:
-            files.put(undisturbed)
-            files.close()
-    patience.cancel()
+    keys = []
+    with patience() as files:
+        for group in groups_of(asked, files, decoders):
+            keys += [shown.key for shown, _ in group]
+            if len(keys) == _N_UNCODED:
+                files.put(undisturbed)
+                files.close()
     assert keys[:_N_UNCODED] == [UNCODED] * _N_UNCODED
     assert UNCODED not in keys[_N_UNCODED:]
     assert len(keys) == _N_UNCODED + _N_STREAMS
@@ -130,8 +140,8 @@ def test_a_damaged_corpus_is_told_without_waiting_for_streams(
 
     monkeypatch.setattr("pipelines.showing.read_frames", refuse)
     shown: list[Showing] = []
-    with pytest.raises(StoreError, match=r"^damaged$"):
-        keep(groups_of(asked, Files(), decoders), shown)
+    with patience() as files, pytest.raises(StoreError, match=r"^damaged$"):
+        keep(groups_of(asked, files, decoders), shown)
     assert len(shown) == 2 * 3
 
 
