@@ -195,7 +195,7 @@ class Sweep:
         return self.packets_between(*self._packet_extent(row))
 
     def packet_column(self, row: int, name: str) -> npt.NDArray[Any]:
-        """One column of /packets for one stream, in decoding order."""
+        """One column of /packets for one stream, in decoding order: shape=(n_packets,)."""
         column = _column_of(name, PACKET_COLUMNS)
         return self._packet_columns([column], *self._packet_extent(row))[name]
 
